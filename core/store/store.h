@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store.h - where durable state lives. One interface; each engine is a module
+ * store_ENGINE.so that core loads when the configured URL asks for it.
+ *
+ * Rules every module keeps: a change is durable when the call returns 0; a change and its activity
+ * rows are one transaction; every lease change is a compare-and-set on (id, state, fence); triggers
+ * in the database make final states final; no transaction is open between calls; time is the
+ * database's. A call on a store that is full, gone or locked fails with class CAPACITY,
+ * UNAVAILABLE or TIMEOUT and changed nothing.
+ */
+#ifndef BILLET_STORE_STORE_H
+#define BILLET_STORE_STORE_H
+
+#include <billet/types.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/strings.h"
+#include "config/environment.h"
+#include "store/record.h"
+
+struct billet_store; /* opaque; begins with const struct billet_store_module *module */
+
+struct billet_store_info {
+    char engine[32];     /* "sqlite 3.40.1" */
+    char location[512];  /* path or server, without credentials */
+    char deployment[40]; /* UUID made with the database; part of every label */
+    int64_t schema;      /* migrations applied */
+    int64_t schema_wanted;
+    int64_t environments;
+    int64_t leases_live;
+    int64_t leases_total;
+    int64_t activities;
+    int64_t size_bytes;  /* 0 when unknown */
+    int64_t created_ns;
+};
+
+struct billet_lease_filter {
+    const char *tenant;      /* NULL: every tenant (operators, janitor) */
+    const char *environment; /* NULL: any */
+    const char *run;         /* NULL: any */
+    bool live_only;          /* not released, not failed */
+    int64_t limit;           /* newest first; 0: 1000 */
+};
+
+struct billet_activity_filter {
+    const char *tenant; /* NULL: any */
+    const char *lease;
+    const char *environment;
+    int64_t after_sequence;
+    int64_t since_ns;
+    int64_t limit; /* 0: 1000 */
+};
+
+/* A compare-and-set. Members left NULL / 0 with their set_ flag false keep the value. */
+struct billet_lease_change {
+    const char *id;
+    enum billet_lease_state expected; /* and fence must be equal, else class LOST, code lease_lost */
+    int64_t fence;
+    enum billet_lease_state state;    /* new one; may equal expected */
+    bool bump_fence;                  /* new owner: fence + 1 */
+    bool bump_generation;
+    int64_t ttl_ns;                   /* > 0: expires = now + ttl */
+    const char *ref;                  /* NULL: keep (all strings) */
+    const char *facts;
+    const char *directory;
+    const char *owner;
+    const char *command;
+    const char *outcome;
+    const char *reason;
+    bool count_cleanup;               /* cleanup_attempts + 1, next_cleanup = now + cleanup_delay_ns */
+    int64_t cleanup_delay_ns;
+};
+
+/* Visitors return 0 to go on, anything else to stop (returned by the call). Records are the
+ * store's, valid during the visit. No other call on the same store inside a visit. */
+typedef int billet_lease_visit(const struct billet_lease *lease, void *context);
+typedef int billet_activity_visit(const struct billet_activity *activity, void *context);
+typedef int billet_environment_visit(const struct billet_environment *environment, void *context);
+
+#define BILLET_STORE_INTERFACE 1
+#define BILLET_STORE_SYMBOL "billet_store_module" /* const struct billet_store_module * (void) */
+
+struct billet_store_module {
+    uint64_t struct_size;
+    uint32_t interface;
+    const char *engine; /* "sqlite" */
+
+    /* url is the whole store.url. create: make and migrate what is not there (SQLite); otherwise a
+     * missing database is class UNAVAILABLE, code store_missing. A newer schema than this build's:
+     * code store_newer. An older one: migrated when create, else code store_outdated. */
+    int (*open)(const char *url, bool create, struct billet_store **store,
+                struct billet_error *error);
+    void (*close)(struct billet_store *store);
+    int (*info)(struct billet_store *store, struct billet_store_info *info,
+                struct billet_error *error);
+    /* Deep check: integrity of the file, invariants of section 7. One line per finding to found. */
+    int (*check)(struct billet_store *store, struct billet_strings *found,
+                 struct billet_error *error);
+    int (*now)(struct billet_store *store, int64_t *now_ns, struct billet_error *error);
+
+    /* Environments. insert: code environment_exists when (tenant, name) is taken. update: CAS on
+     * revision, code environment_changed. get: code environment_not_found. remove: refused with
+     * code environment_in_use while live leases name it; in the same transaction. */
+    int (*environment_insert)(struct billet_store *store, const struct billet_environment *environment,
+                              const struct billet_activity *activity, struct billet_error *error);
+    int (*environment_update)(struct billet_store *store, const struct billet_environment *environment,
+                              const struct billet_activity *activity, struct billet_error *error);
+    int (*environment_get)(struct billet_store *store, const char *tenant, const char *name,
+                           struct billet_environment *environment, struct billet_error *error);
+    int (*environment_list)(struct billet_store *store, const char *tenant,
+                            billet_environment_visit *visit, void *context,
+                            struct billet_error *error);
+    int (*environment_remove)(struct billet_store *store, const char *tenant, const char *name,
+                              const struct billet_activity *activity, struct billet_error *error);
+
+    /* Leases. insert: state acquiring, fence 1, expires now + ttl_ns, activity rows with it. The same
+     * id again with the same run is a success (an answer that was lost). */
+    int (*lease_insert)(struct billet_store *store, const struct billet_lease *lease, int64_t ttl_ns,
+                        const struct billet_activity *activities, size_t count,
+                        struct billet_error *error);
+    /* *after may be NULL; else the row as it is after the change. */
+    int (*lease_change)(struct billet_store *store, const struct billet_lease_change *change,
+                        const struct billet_activity *activities, size_t count,
+                        struct billet_lease *after, struct billet_error *error);
+    int (*lease_get)(struct billet_store *store, const char *tenant, const char *id,
+                     struct billet_lease *lease, struct billet_error *error); /* code lease_not_found;
+                     id may be a unique prefix of at least 8 characters */
+    int (*lease_list)(struct billet_store *store, const struct billet_lease_filter *filter,
+                      billet_lease_visit *visit, void *context, struct billet_error *error);
+    /* Only activity rows, when (id, state not final, fence) still holds; else lease_lost. fence 0: any
+     * fence (a second exec on a lease that somebody else owns). */
+    int (*lease_note)(struct billet_store *store, const char *id, int64_t fence,
+                      const struct billet_activity *activities, size_t count,
+                      struct billet_error *error);
+    /* expires = max(expires, now + ttl) where state is acquiring, active or retained and the fence
+     * fits (0: any). */
+    int (*lease_renew)(struct billet_store *store, const char *id, int64_t fence, int64_t ttl_ns,
+                       struct billet_error *error);
+
+    /* Activities that belong to no lease. */
+    int (*activity_add)(struct billet_store *store, const struct billet_activity *activities,
+                        size_t count, struct billet_error *error);
+    int (*activity_list)(struct billet_store *store, const struct billet_activity_filter *filter,
+                         billet_activity_visit *visit, void *context, struct billet_error *error);
+
+    /* Which provision commands have run: key is a fingerprint of (environment, workspace, command). */
+    int (*provision_get)(struct billet_store *store, const char *key, bool *done,
+                         struct billet_error *error);
+    int (*provision_put)(struct billet_store *store, const char *key,
+                         const struct billet_activity *activity, struct billet_error *error);
+
+    /* Transient state of the deployment by key ("janitor.last"), at most 4 KiB each. */
+    int (*meta_get)(struct billet_store *store, const char *key, struct billet_buffer *value,
+                    struct billet_error *error);
+    int (*meta_put)(struct billet_store *store, const char *key, const char *value,
+                    struct billet_error *error);
+};
+
+/* Load the module that url names and open it. directory: where store_*.so are. */
+int billet_store_open(const char *directory, const char *url, bool create,
+                      struct billet_store **store, struct billet_error *error);
+void billet_store_close(struct billet_store *store);
+/* The module's table: billet_store_of(store)->lease_get(store, ...). Always whole: a module that
+ * lacks a function is refused at load. */
+static inline const struct billet_store_module *
+billet_store_of(const struct billet_store *store)
+{
+    return *(const struct billet_store_module *const *)(const void *)store;
+}
+
+#endif
