@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cmd_lease_change.c - billet lease acquire | release | destroy | reap
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "cli/output.h"
+#include "cli/run_options.h"
+#include "lease/reaper.h"
+#include "run/cleanup.h"
+
+/* ---- acquire ---------------------------------------------------------------- */
+
+static int
+run_acquire(struct cli *cli)
+{
+    struct cli_run run = {
+        .signals = BILLET_SIGNALS_INIT,
+        .request = {.session = {.workspace_mode = -1, .policy = "keep", .no_command = true},
+                    .exec = {.timeout_ns = -1, .status_fd = -1}},
+    };
+    struct billet_run_result result;
+    for (int id; (id = cli_next(cli, false)) != 0;) {
+        int status = id < 0 ? cli_usage_status(cli) : cli_run_option(cli, &run, id);
+        if (status != 0) {
+            cli_run_free(&run);
+            return status;
+        }
+    }
+    int status = 0;
+    if (cli->arguments.count > 0)
+        status = cli_usage(cli, "'%s' is one argument too many", cli->arguments.items[0]);
+    if (status == 0)
+        status = cli_open(cli, false);
+    if (status == 0 && billet_signals_open(&run.signals, &cli->error) < 0)
+        status = cli_fail(cli);
+    run.request.session.signals = &run.signals;
+    if (status == 0 && billet_run_hold(cli->context, &run.request.session, run.request.held_ttl_ns,
+                                       &result, &cli->error) < 0)
+        status = cli_fail(cli);
+    else if (status == 0 && cli->json)
+        cli_print_json(json_pack("{s:s, s:s}", "format_version", BILLET_FORMAT_VERSION, "lease",
+                                 result.lease));
+    else if (status == 0)
+        printf("%s\n", result.lease);
+    cli_run_free(&run);
+    return status;
+}
+
+/* ---- release, destroy ---------------------------------------------------------- */
+
+/* Each lease on its own: one that fails does not keep the others from ending. */
+static int
+end_leases(struct cli *cli, bool force)
+{
+    int status = cli_read_arguments(cli, 1, 1000);
+    struct billet_signals signals = BILLET_SIGNALS_INIT;
+    if (status == 0)
+        status = cli_open(cli, false);
+    if (status != 0)
+        return status;
+    /* A half-done end is recorded and can be repeated, but need not be made by a Ctrl-C. */
+    billet_signals_open(&signals, &cli->error);
+    for (size_t i = 0; i < cli->arguments.count; i++) {
+        billet_error_clear(&cli->error);
+        if (billet_run_end_lease(cli->context, cli->arguments.items[i], force, &cli->error) < 0)
+            status = cli_fail(cli);
+    }
+    billet_signals_close(&signals);
+    return status;
+}
+
+static int
+run_release(struct cli *cli)
+{
+    return end_leases(cli, false);
+}
+
+static int
+run_destroy(struct cli *cli)
+{
+    return end_leases(cli, true);
+}
+
+/* ---- reap ------------------------------------------------------------------------ */
+
+struct reap_state {
+    struct cli *cli;
+    struct cli_table table;
+    json_t *list;
+};
+
+static int
+destroy_resource(const struct billet_lease *lease, void *context, struct billet_error *error)
+{
+    const struct reap_state *state = context;
+    return billet_cleanup_resource(state->cli->context, lease, error);
+}
+
+static void
+report(const struct billet_lease *lease, int decision, const char *reason, void *context)
+{
+    static const char *const words[] = {"?", "kept", "would end", "ended", "failed", "raced"};
+    struct reap_state *state = context;
+    const char *word = decision >= 1 && decision <= 5 ? words[decision] : words[0];
+    if (state->cli->json) {
+        json_array_append_new(state->list, json_pack("{s:s, s:s, s:s, s:s}", "lease", lease->id,
+                                                     "environment", lease->environment, "decision",
+                                                     word, "reason", reason));
+        return;
+    }
+    cli_table_cell(&state->table, lease->id);
+    cli_table_cell(&state->table, lease->environment);
+    cli_table_cell(&state->table, word);
+    cli_table_cell(&state->table, reason);
+}
+
+static int
+run_reap(struct cli *cli)
+{
+    static const char *const headings[] = {"LEASE", "ENVIRONMENT", "DECISION", "REASON", NULL};
+    struct reap_state state = {.cli = cli};
+    struct billet_reap_counts counts = {0};
+    struct billet_store *store = NULL;
+    struct billet_reap reap = {
+        .destroy = destroy_resource, .report = report, .context = &state};
+    for (int id; (id = cli_next(cli, false)) != 0;) {
+        if (id < 0)
+            return cli_usage_status(cli);
+        reap.dry_run = reap.dry_run || id == 'n';
+        reap.all = reap.all || id == 'a';
+    }
+    if (cli->arguments.count > 0)
+        return cli_usage(cli, "'%s' is one argument too many", cli->arguments.items[0]);
+    int status = cli_open(cli, false);
+    if (status != 0)
+        return status;
+    cli_table_open(&state.table, headings);
+    state.list = json_array();
+    int result = billet_context_store(cli->context, &store, &cli->error);
+    reap.store = store;
+    reap.actor = cli->context->actor;
+    if (result == 0)
+        result = billet_reap(&reap, &counts, &cli->error);
+    if (cli->json)
+        cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:O}", "format_version",
+                                 BILLET_FORMAT_VERSION, "ended", (json_int_t)counts.ended, "failed",
+                                 (json_int_t)counts.failed, "kept", (json_int_t)counts.kept,
+                                 "leases", state.list));
+    else if (state.table.cells.count > 0)
+        cli_table_print(&state.table, cli);
+    json_decref(state.list);
+    billet_strings_free(&state.table.cells);
+    if (result < 0)
+        return cli_fail(cli);
+    return counts.failed > 0 ? BILLET_EXIT_FINDINGS : BILLET_EXIT_OK;
+}
+
+/* ---- the table ---------------------------------------------------------------------- */
+
+static const struct cli_option acquire_options[] = {
+    {"environment", 'e', "NAME", "the environment (BILLET_ENVIRONMENT)"},
+    {"workspace", 'w', "DIR", "the directory that commands work on"},
+    {"workspace-mode", CLI_OPTION_WORKSPACE_MODE, "MODE", "in_place, bind, overlay or copy"},
+    {"ttl", CLI_OPTION_TTL, "DURATION", "how long it lives without use"},
+    {"agent", CLI_OPTION_AGENT, "ID", "whom it is for"},
+    {"issue", CLI_OPTION_ISSUE, "ID", "what it is for"},
+    {"run-id", CLI_OPTION_RUN, "ID", "the caller's own id"},
+    CLI_OPTION_END,
+};
+static const char *const acquire_examples[] = {
+    "billet lease acquire -e sandbox -w . --ttl 2h",
+    "lease=$(billet lease acquire) && billet exec \"$lease\" -- make check", NULL};
+const struct cli_command cli_lease_acquire = {
+    "lease acquire", "[-e NAME] [-w DIR] [--ttl DURATION]",
+    "Lease an environment and hold it; prints the lease", "billet-lease(1)", acquire_options,
+    acquire_examples, run_acquire, false};
+
+static const char *const release_examples[] = {"billet lease release 0193c1f0", NULL};
+const struct cli_command cli_lease_release = {"lease release", "LEASE...",
+                                              "End leases that no command is using",
+                                              "billet-lease(1)", NULL, release_examples,
+                                              run_release, false};
+static const char *const destroy_examples[] = {"billet lease destroy 0193c1f0", NULL};
+const struct cli_command cli_lease_destroy = {"lease destroy", "LEASE...",
+                                              "End leases and whatever still runs on them",
+                                              "billet-lease(1)", NULL, destroy_examples,
+                                              run_destroy, false};
+
+static const struct cli_option reap_options[] = {
+    {"dry-run", 'n', NULL, "only say what would be ended"},
+    {"all", 'a', NULL, "also say why leases are kept"},
+    CLI_OPTION_END,
+};
+static const char *const reap_examples[] = {"billet lease reap --dry-run", "billet lease reap",
+                                            NULL};
+const struct cli_command cli_lease_reap = {"lease reap", "[--dry-run] [--all]",
+                                           "End what dead or expired leases left behind",
+                                           "billet-lease(1)", reap_options, reap_examples, run_reap,
+                                           false};

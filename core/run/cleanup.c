@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/cleanup.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+
+#define START_DEADLINE (10 * BILLET_NS_PER_SECOND)
+
+int
+billet_cleanup_settings(const struct billet_lease *lease, struct billet_settings *settings,
+                        struct billet_error *error)
+{
+    struct billet_environment holder = BILLET_ENVIRONMENT_INIT;
+    cleanup_json json_t *object = NULL;
+    const char *text = lease->configuration;
+    if (text == NULL || text[0] == '\0')
+        return 0;
+    int result = billet_json_parse(text, strlen(text), &object, error);
+    if (result == 0)
+        result = billet_environment_settings_from_json(&holder, object, error);
+    if (result == 0 && !billet_settings_copy(settings, &holder.settings))
+        result = billet_error_no_memory(error);
+    billet_environment_free(&holder);
+    return result;
+}
+
+int
+billet_cleanup_resource(struct billet_context *context, const struct billet_lease *lease,
+                        struct billet_error *error)
+{
+    struct billet_settings settings = BILLET_SETTINGS_INIT;
+    struct billet_driver_client *client = NULL;
+    struct billet_store *store = NULL;
+    cleanup_json json_t *facts = NULL;
+
+    int result = billet_context_store(context, &store, error); /* for the deployment id */
+    if (result == 0)
+        result = billet_cleanup_settings(lease, &settings, error);
+    if (result == 0 && lease->facts != NULL && lease->facts[0] != '\0')
+        result = billet_json_parse(lease->facts, strlen(lease->facts), &facts, error);
+    if (result == 0)
+        result = billet_context_driver(context, lease->driver, &client, error);
+    if (result == 0)
+        result = billet_driver_await(client, billet_clock_monotonic() + START_DEADLINE, error);
+    if (result == 0) {
+        struct billet_identity identity = {
+            .struct_size = sizeof(identity),
+            .deployment = context->deployment,
+            .tenant = lease->tenant,
+            .environment = lease->environment,
+            .lease = lease->id,
+            .run = lease->run,
+            .agent = lease->agent,
+            .issue = lease->issue,
+            .fence = (uint64_t)lease->fence,
+            .generation = (uint64_t)lease->generation,
+        };
+        struct billet_driver_call call = {.identity = &identity, .settings = &settings};
+        result = billet_driver_destroy(client, &call, lease->ref, facts, error);
+    }
+    billet_driver_stop(client);
+    billet_settings_free(&settings);
+    if (result < 0) {
+        billet_error_wrap(error, "cannot remove the resource of lease %s", lease->id);
+        billet_error_recode(error, "lease_cleanup_failed");
+    }
+    return result;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * end.c - ending a lease from outside: release and destroy by an operator.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "lease/owner.h"
+#include "run/cleanup.h"
+#include "run/run.h"
+
+static int
+refuse_busy(const struct billet_lease *lease, struct billet_error *error)
+{
+    billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "lease_busy",
+                     "lease %s is in use by process %ld", lease->id,
+                     (long)billet_owner_pid(lease->owner));
+    error->retryable = 0;
+    return billet_error_hint(error, "'billet lease destroy %s' ends it with its command",
+                             lease->id);
+}
+
+/* Take the row, remove the resource, end the row. */
+static int
+end_loaded(struct billet_context *context, struct billet_lease_session *session, bool force,
+           struct billet_error *error)
+{
+    struct billet_error problem = BILLET_ERROR_INIT;
+    bool alive = billet_owner_judge(session->lease.owner) == BILLET_OWNER_ALIVE;
+    if (billet_lease_state_is_final(session->lease.state))
+        return 0;
+    if (alive && !force)
+        return refuse_busy(&session->lease, error);
+    int result = billet_lease_start_release(session, true, NULL,
+                                            force ? "destroyed by an operator" : NULL, error);
+    if (result < 0)
+        return result;
+    if (billet_cleanup_resource(context, &session->lease, &problem) < 0) {
+        result = billet_lease_cleanup_failed(session, problem.message, error);
+        if (result == 0) {
+            *error = problem;
+            result = billet_error_hint(error, "'billet lease reap' tries again");
+        }
+        return result;
+    }
+    return billet_lease_finish(session, alive, alive ? "destroyed by an operator" : NULL, error);
+}
+
+int
+billet_run_end_lease(struct billet_context *context, const char *lease, bool force,
+                     struct billet_error *error)
+{
+    struct billet_lease_session session = BILLET_LEASE_SESSION_INIT;
+    struct billet_store *store = NULL;
+    int result = billet_context_store(context, &store, error);
+    if (result == 0)
+        result = billet_lease_load(&session, store, context->tenant, lease, false, error);
+    if (result == 0) {
+        session.actor = strdup(context->actor);
+        result = session.actor != NULL ? end_loaded(context, &session, force, error)
+                                       : billet_error_no_memory(error);
+    }
+    billet_lease_session_free(&session);
+    return result;
+}

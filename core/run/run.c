@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
+
+static int64_t
+held_ttl(const struct billet_context *context, int64_t asked)
+{
+    const struct billet_value *value =
+        billet_configuration_value(context->configuration, "billet", "", "held_lease_ttl");
+    if (asked > 0)
+        return asked;
+    return value != NULL && value->is_set ? value->number : 3600 * BILLET_NS_PER_SECOND;
+}
+
+static void
+tell_lease(const struct billet_session *session, int status_fd)
+{
+    const struct billet_lease *lease = &session->lease.lease;
+    if (status_fd < 0)
+        return;
+    billet_status_write(status_fd, "lease",
+                        json_pack("{s:s, s:s, s:s, s:s, s:I, s:s}", "format_version",
+                                  BILLET_FORMAT_VERSION, "id", lease->id, "environment",
+                                  lease->environment, "driver", lease->driver, "fence",
+                                  (json_int_t)lease->fence, "run", lease->run));
+}
+
+/* What happened up to here goes out before the lease is ended: ending it may take its time. */
+static void
+tell_end(int status_fd, const struct billet_ending *ending)
+{
+    if (status_fd >= 0)
+        billet_status_write(status_fd, "exit", billet_ending_json(ending));
+}
+
+/* Whether the signal that ended the waiting came before the command could take it. */
+static int
+check_interrupted(const struct billet_session_request *request, struct billet_ending *ending,
+                  struct billet_error *error)
+{
+    int number = request->signals != NULL ? billet_signals_take(request->signals) : 0;
+    if (number == 0)
+        return 0;
+    ending->outcome = BILLET_OUTCOME_CANCELLED;
+    ending->value = number;
+    return billet_error_set(error, BILLET_CLASS_CANCELLED, "cancelled",
+                            "cancelled by signal %d before the command was started", number);
+}
+
+static bool
+succeeded(const struct billet_ending *ending)
+{
+    return ending->outcome == BILLET_OUTCOME_EXITED && ending->value == 0;
+}
+
+int
+billet_run(struct billet_context *context, const struct billet_run_request *request,
+           struct billet_run_result *result, struct billet_error *error)
+{
+    struct billet_session session;
+    int disposition = BILLET_DISPOSE_DESTROY;
+
+    *result = (struct billet_run_result){.ending = {.origin = "billet"},
+                                         .release_error = BILLET_ERROR_INIT};
+    int status = billet_session_open(&session, context, &request->session, error);
+    if (status == 0)
+        status = check_interrupted(&request->session, &result->ending, error);
+    if (status == 0)
+        status = billet_session_acquire(&session, error);
+    if (session.lease.lease.id != NULL)
+        billet_text_copy(result->lease, sizeof(result->lease), session.lease.lease.id);
+    if (status == 0) {
+        tell_lease(&session, request->exec.status_fd);
+        status = billet_session_realize(&session, error);
+    }
+    if (status == 0)
+        status = check_interrupted(&request->session, &result->ending, error);
+    if (status == 0)
+        status = billet_session_exec(&session, &request->exec, &result->ending, error);
+    if (status < 0) {
+        billet_session_abort(&session, error);
+    } else {
+        result->ran = true;
+        tell_end(request->exec.status_fd, &result->ending);
+        if (request->keep)
+            disposition = BILLET_DISPOSE_KEEP;
+        else if (request->retain_on_failure && !succeeded(&result->ending))
+            disposition = BILLET_DISPOSE_STOP;
+        int ended = billet_session_end(&session, disposition,
+                                       held_ttl(context, request->held_ttl_ns),
+                                       &result->release_error);
+        result->held = ended == 0 && disposition != BILLET_DISPOSE_DESTROY;
+    }
+    memcpy(result->step_ns, session.step_ns, sizeof(result->step_ns));
+    billet_session_close(&session);
+    return status;
+}
+
+int
+billet_run_probe(struct billet_context *context, const struct billet_environment *environment,
+                 struct billet_run_result *result, struct billet_error *error)
+{
+    static const char *const argv[] = {"true", NULL};
+    struct billet_run_request request = {
+        .session = {.draft = environment,
+                    .workspace_mode = BILLET_WORKSPACE_NONE,
+                    .policy = "probe",
+                    .command = "true"},
+        .exec = {.argv = argv,
+                 .fds = {-1, STDERR_FILENO, STDERR_FILENO},
+                 .timeout_ns = 60 * BILLET_NS_PER_SECOND,
+                 .status_fd = -1},
+    };
+    int status = billet_run(context, &request, result, error);
+    if (status == 0 && !succeeded(&result->ending))
+        status = billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "probe_failed",
+                                  "'true' ended with status %d in environment '%s'",
+                                  billet_ending_status(&result->ending), environment->name);
+    if (status == 0 && result->release_error.error_class != 0) {
+        *error = result->release_error;
+        status = -error->error_class;
+    }
+    return status;
+}
+
+int
+billet_run_hold(struct billet_context *context, const struct billet_session_request *request,
+                int64_t ttl_ns, struct billet_run_result *result, struct billet_error *error)
+{
+    struct billet_session session;
+    *result = (struct billet_run_result){.release_error = BILLET_ERROR_INIT};
+    int status = billet_session_open(&session, context, request, error);
+    if (status == 0)
+        status = billet_session_acquire(&session, error);
+    if (status == 0)
+        status = billet_session_realize(&session, error);
+    if (session.lease.lease.id != NULL)
+        billet_text_copy(result->lease, sizeof(result->lease), session.lease.lease.id);
+    if (status == 0)
+        status = billet_session_end(&session, BILLET_DISPOSE_KEEP, held_ttl(context, ttl_ns), error);
+    if (status < 0)
+        billet_session_abort(&session, error);
+    result->held = status == 0;
+    memcpy(result->step_ns, session.step_ns, sizeof(result->step_ns));
+    billet_session_close(&session);
+    return status;
+}
+
+int
+billet_run_on_lease(struct billet_context *context, const struct billet_session_request *request,
+                    const char *lease, const struct billet_session_exec *exec,
+                    struct billet_run_result *result, struct billet_error *error)
+{
+    struct billet_session session;
+    *result = (struct billet_run_result){.ending = {.origin = "billet"},
+                                         .release_error = BILLET_ERROR_INIT,
+                                         .held = true};
+    int status = billet_session_attach(&session, context, request, lease, error);
+    if (session.lease.lease.id != NULL)
+        billet_text_copy(result->lease, sizeof(result->lease), session.lease.lease.id);
+    if (status == 0) {
+        tell_lease(&session, exec->status_fd);
+        status = check_interrupted(request, &result->ending, error);
+    }
+    if (status == 0)
+        status = billet_session_exec(&session, exec, &result->ending, error);
+    if (status == 0) {
+        result->ran = true;
+        tell_end(exec->status_fd, &result->ending);
+    }
+    memcpy(result->step_ns, session.step_ns, sizeof(result->step_ns));
+    billet_session_close(&session);
+    return status;
+}

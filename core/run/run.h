@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * run.h - the life of a run (design section 6), from resolve to release; and the
+ * probe, which goes the same way with the command `true`.
+ */
+#ifndef BILLET_RUN_RUN_H
+#define BILLET_RUN_RUN_H
+
+#include "run/session.h"
+
+struct billet_run_request {
+    struct billet_session_request session;
+    struct billet_session_exec exec;
+    bool keep;              /* hold the lease afterwards */
+    bool retain_on_failure; /* hold it when the command did not succeed */
+    int64_t held_ttl_ns;    /* 0: as configured */
+};
+
+struct billet_run_result {
+    char lease[40];
+    struct billet_ending ending;
+    bool ran;                           /* the command ended by itself or by billet's doing */
+    bool held;                          /* the lease is still there */
+    struct billet_error release_error;  /* class 0 when the end went well */
+    int64_t step_ns[BILLET_STEP_COUNT];
+};
+
+/* 0 when the command ran to an end, also when the release then failed (result->release_error). */
+int billet_run(struct billet_context *context, const struct billet_run_request *request,
+               struct billet_run_result *result, struct billet_error *error);
+
+/* Acquire, realize without a workspace, run `true`, release. */
+int billet_run_probe(struct billet_context *context, const struct billet_environment *environment,
+                     struct billet_run_result *result, struct billet_error *error);
+
+/* Acquire and realize, and leave the lease held; result->lease names it. */
+int billet_run_hold(struct billet_context *context, const struct billet_session_request *request,
+                    int64_t ttl_ns, struct billet_run_result *result, struct billet_error *error);
+
+/* Run a command on a live lease beside its owner. */
+int billet_run_on_lease(struct billet_context *context, const struct billet_session_request *request,
+                        const char *lease, const struct billet_session_exec *exec,
+                        struct billet_run_result *result, struct billet_error *error);
+
+/* End a live lease. force: also one that a living process drives (its command is killed), or whose
+ * resource cannot be removed (then the row fails, and the reason says so). */
+int billet_run_end_lease(struct billet_context *context, const char *lease, bool force,
+                         struct billet_error *error);
+
+#endif

@@ -1,0 +1,763 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/uuid.h"
+#include "run/cleanup.h"
+#include "run/resolve.h"
+
+#define START_DEADLINE (10 * BILLET_NS_PER_SECOND)
+#define BEATS_PER_TTL 4
+
+/* Among the lease's facts: how the workspace was brought in, for those who take the lease up later. */
+#define MODE_FACT "workspace_mode"
+
+const char *const billet_step_names[BILLET_STEP_COUNT] = {
+    "resolve", "acquire", "realize", "provision", "exec", "release",
+};
+
+static int64_t
+setting_ns(const struct billet_context *context, const char *key)
+{
+    const struct billet_value *value =
+        billet_configuration_value(context->configuration, "billet", "", key);
+    return value != NULL && value->is_set ? value->number : 60 * BILLET_NS_PER_SECOND;
+}
+
+/* ---- opening ---------------------------------------------------------------- */
+
+/* Secret references need the secret store; until a build has it, using one is refused before
+ * anything is done, so that a reference is never taken for a value. */
+static int
+refuse_secrets(const struct billet_session *session, struct billet_error *error)
+{
+    const struct billet_environment *environment = &session->environment;
+    for (size_t i = 0; i < session->info->options.count; i++) {
+        const struct billet_option *option = &session->info->options.items[i];
+        if ((option->flags & BILLET_OPTION_SECRET) != 0 &&
+            billet_settings_get(&environment->driver_settings, option->name) != NULL) {
+            billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "secret_unavailable",
+                             "environment '%s' uses a secret for '%s', and this build cannot "
+                             "resolve secrets",
+                             environment->name, option->name);
+            error->retryable = 0;
+            return billet_error_hint(error, "take the setting out of the environment");
+        }
+    }
+    for (size_t i = 0; i < environment->variables.count; i++) {
+        static const char *const kinds[] = {"@secret:", "@cred:", "@file:", "@env:", "@vault:"};
+        const char *value = strchr(environment->variables.items[i], '=') + 1;
+        for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+            if (billet_text_starts(value, kinds[k])) {
+                billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "secret_unavailable",
+                                 "environment '%s' uses a secret in env.%.*s, and this build "
+                                 "cannot resolve secrets",
+                                 environment->name,
+                                 (int)(value - 1 - environment->variables.items[i]),
+                                 environment->variables.items[i]);
+                error->retryable = 0;
+                return billet_error_hint(error, "give the value with --env on the command line");
+            }
+    }
+    return 0;
+}
+
+static int
+choose_workspace_mode(struct billet_session *session, struct billet_error *error)
+{
+    const struct billet_driver_info *info = session->info;
+    int mode = session->request->workspace_mode;
+    if (mode < 0)
+        mode = session->environment.workspace_mode;
+    if (session->request->workspace == NULL && mode < 0) {
+        /* A driver whose first choice is the directory itself works where the caller stands. */
+        bool in_place = (info->workspace_modes & (1u << BILLET_WORKSPACE_IN_PLACE)) != 0;
+        session->workspace_mode = in_place ? BILLET_WORKSPACE_IN_PLACE : BILLET_WORKSPACE_NONE;
+        return 0;
+    }
+    if (session->request->workspace == NULL) {
+        session->workspace_mode = BILLET_WORKSPACE_NONE;
+        return 0;
+    }
+    if (mode < 0)
+        for (mode = BILLET_WORKSPACE_IN_PLACE; mode < BILLET_WORKSPACE_COPY; mode++)
+            if ((info->workspace_modes & (UINT64_C(1) << mode)) != 0)
+                break;
+    if ((info->workspace_modes & (UINT64_C(1) << mode)) == 0) {
+        cleanup_buffer struct billet_buffer known = BILLET_BUFFER_INIT;
+        for (int i = 1; i < 8; i++)
+            if ((info->workspace_modes & (UINT64_C(1) << i)) != 0)
+                billet_buffer_format(&known, "%s%s", known.length > 0 ? ", " : "",
+                                     billet_workspace_mode_name(i));
+        billet_error_set(error, BILLET_CLASS_CONFIG, "unsupported_environment",
+                         "driver %s of environment '%s' has no workspace mode %s", info->name,
+                         session->environment.name, billet_workspace_mode_name(mode));
+        return billet_error_hint(error, "it has: %s", billet_buffer_text(&known));
+    }
+    session->workspace_mode = mode;
+    return 0;
+}
+
+/* The workspace as an absolute path, checked and held open. */
+static int
+open_workspace(struct billet_session *session, const char *given, struct billet_error *error)
+{
+    cleanup_free char *real = realpath(given, NULL);
+    struct stat status;
+    if (real == NULL)
+        return billet_error_errno(error, BILLET_CLASS_CONFIG, "workspace_realization_failed", errno,
+                                  "workspace %s", given);
+    session->workspace_fd = open(real, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (session->workspace_fd < 0 || fstat(session->workspace_fd, &status) != 0)
+        return billet_error_errno(error, BILLET_CLASS_CONFIG, "workspace_realization_failed", errno,
+                                  "workspace %s", given);
+    if (access(real, R_OK | X_OK) != 0)
+        return billet_error_errno(error, BILLET_CLASS_CONFIG, "workspace_realization_failed", errno,
+                                  "workspace %s cannot be read", given);
+    session->workspace = billet_steal(real);
+    return 0;
+}
+
+static int
+refuse_dangerous_workspace(const struct billet_session *session, struct billet_error *error)
+{
+    static const char *const never[] = {"/", "/etc", "/usr", "/proc", "/sys", "/dev", "/run",
+                                        "/var", "/root", "/home", "/boot"};
+    if (session->workspace == NULL || (session->info->capabilities & BILLET_CAN_CONFINE) == 0)
+        return 0;
+    for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
+        if (strcmp(session->workspace, never[i]) == 0) {
+            billet_error_set(error, BILLET_CLASS_CONFIG, "workspace_realization_failed",
+                             "%s cannot be the workspace of a confined environment",
+                             session->workspace);
+            return billet_error_hint(error, "give a directory of the project with -w");
+        }
+    return 0;
+}
+
+static int
+check_configuration(struct billet_session *session, struct billet_error *error)
+{
+    struct billet_diagnostics found = BILLET_DIAGNOSTICS_INIT;
+    struct billet_values values = {0};
+    char who[128];
+    snprintf(who, sizeof(who), "[environment %.64s]", session->environment.name);
+    billet_options_resolve(session->info->options.items, session->info->options.count,
+                           &session->environment.driver_settings, who, NULL, &values, &found);
+    int result = billet_diagnostics_error(&found, error);
+    billet_values_free(&values);
+    billet_diagnostics_free(&found);
+    if (result == 0)
+        result = refuse_secrets(session, error);
+    if (result == 0)
+        result = billet_driver_check_config(session->client, &session->call, error);
+    return result;
+}
+
+static void
+begin(struct billet_session *session, struct billet_context *context,
+      const struct billet_session_request *request)
+{
+    memset(session, 0, sizeof(*session));
+    session->context = context;
+    session->request = request;
+    session->environment = (struct billet_environment)BILLET_ENVIRONMENT_INIT;
+    session->workspace_fd = -1;
+}
+
+static int
+await_driver(struct billet_session *session, struct billet_error *error)
+{
+    int result = billet_driver_await(session->client, billet_clock_monotonic() + START_DEADLINE,
+                                     error);
+    if (result == 0)
+        session->info = billet_driver_info(session->client);
+    return result;
+}
+
+int
+billet_session_open(struct billet_session *session, struct billet_context *context,
+                    const struct billet_session_request *request, struct billet_error *error)
+{
+    int64_t start = billet_clock_monotonic();
+    begin(session, context, request);
+    int result = 0;
+    if (request->draft != NULL)
+        result = billet_environment_copy(&session->environment, request->draft, error);
+    else
+        result = billet_resolve_environment(context, request->environment, request->workspace,
+                                            &session->environment, NULL, error);
+    /* The host starts while the store is opened. */
+    if (result == 0)
+        result = billet_context_driver(context, session->environment.driver, &session->client,
+                                       error);
+    if (result == 0)
+        result = billet_context_store(context, &session->store, error);
+    if (result == 0 && request->workspace != NULL)
+        result = open_workspace(session, request->workspace, error);
+    if (result == 0)
+        result = await_driver(session, error);
+    if (result == 0)
+        result = choose_workspace_mode(session, error);
+    if (result == 0 && session->workspace_mode == BILLET_WORKSPACE_IN_PLACE &&
+        session->workspace == NULL)
+        result = open_workspace(session, ".", error);
+    if (result == 0)
+        result = refuse_dangerous_workspace(session, error);
+    session->call = (struct billet_driver_call){.settings = &session->environment.driver_settings};
+    if (result == 0)
+        result = check_configuration(session, error);
+    session->step_ns[BILLET_STEP_RESOLVE] = billet_clock_monotonic() - start;
+    return result;
+}
+
+/* ---- the lease's identity and the command's variables ------------------------- */
+
+static void
+fill_identity(struct billet_session *session)
+{
+    const struct billet_lease *lease = &session->lease.lease;
+    session->identity = (struct billet_identity){
+        .struct_size = sizeof(session->identity),
+        .deployment = session->context->deployment,
+        .tenant = lease->tenant != NULL ? lease->tenant : "",
+        .environment = lease->environment != NULL ? lease->environment : "",
+        .lease = lease->id != NULL ? lease->id : "",
+        .run = lease->run != NULL ? lease->run : "",
+        .agent = lease->agent != NULL ? lease->agent : "",
+        .issue = lease->issue != NULL ? lease->issue : "",
+        .fence = (uint64_t)lease->fence,
+        .generation = (uint64_t)lease->generation,
+    };
+    session->call.identity = &session->identity;
+}
+
+/* Environment's own, then the request's, then billet's: the last of a name wins. */
+static int
+fill_variables(struct billet_session *session, struct billet_error *error)
+{
+    const struct billet_identity *identity = &session->identity;
+    const struct {
+        const char *name;
+        const char *value;
+    } own[] = {
+        {"BILLET_LEASE_ID", identity->lease},  {"BILLET_ENVIRONMENT", identity->environment},
+        {"BILLET_TENANT", identity->tenant},   {"BILLET_RUN_ID", identity->run},
+        {"BILLET_AGENT_ID", identity->agent},  {"BILLET_ISSUE_ID", identity->issue},
+    };
+    const struct billet_strings *lists[] = {&session->environment.variables,
+                                            session->request->variables};
+    billet_strings_free(&session->variables);
+    for (size_t l = 0; l < 2; l++)
+        for (size_t i = 0; lists[l] != NULL && i < lists[l]->count; i++) {
+            const char *item = lists[l]->items[i];
+            cleanup_free char *name = strndup(item, strcspn(item, "="));
+            if (name == NULL ||
+                !billet_strings_set(&session->variables, name, strchr(item, '=') + 1))
+                return billet_error_no_memory(error);
+        }
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (own[i].value[0] != '\0' &&
+            !billet_strings_set(&session->variables, own[i].name, own[i].value))
+            return billet_error_no_memory(error);
+    return 0;
+}
+
+static char *
+settings_text(const struct billet_session *session)
+{
+    struct billet_environment holder = BILLET_ENVIRONMENT_INIT;
+    char *text = NULL;
+    if (billet_settings_copy(&holder.settings, &session->environment.driver_settings)) {
+        cleanup_json json_t *object = billet_environment_settings_to_json(&holder);
+        text = object != NULL ? billet_json_text(object) : NULL;
+    }
+    billet_environment_free(&holder);
+    return text;
+}
+
+static int realize_driver(struct billet_session *session, struct billet_buffer *directory,
+                          char **facts_text, struct billet_error *error);
+
+/* ---- acquire -------------------------------------------------------------------- */
+
+static int
+begin_lease(struct billet_session *session, struct billet_error *error)
+{
+    const struct billet_session_request *request = session->request;
+    struct billet_lease *lease = &session->lease.lease;
+    char run[BILLET_UUID_SIZE];
+
+    session->lease.store = session->store;
+    session->lease.ttl_ns = setting_ns(session->context, "lease_ttl");
+    session->lease.actor = strdup(session->context->actor);
+    billet_uuid_make(run);
+    lease->tenant = strdup(session->context->tenant);
+    lease->environment = strdup(session->environment.name);
+    lease->environment_id = billet_text_dup(session->environment.id);
+    lease->driver = strdup(session->environment.driver);
+    lease->run = strdup(request->run != NULL ? request->run : run);
+    lease->agent = billet_text_dup(request->agent);
+    lease->issue = billet_text_dup(request->issue);
+    lease->workspace = billet_text_dup(session->workspace);
+    lease->policy = strdup(request->policy);
+    lease->command = billet_text_dup(request->command);
+    if (session->workspace_mode == BILLET_WORKSPACE_IN_PLACE)
+        lease->directory = billet_text_dup(session->workspace);
+    lease->configuration = settings_text(session);
+    if (session->lease.actor == NULL || lease->tenant == NULL || lease->environment == NULL ||
+        lease->driver == NULL || lease->run == NULL || lease->policy == NULL ||
+        lease->configuration == NULL)
+        return billet_error_no_memory(error);
+    return billet_lease_begin(&session->lease, error);
+}
+
+int
+billet_session_acquire(struct billet_session *session, struct billet_error *error)
+{
+    struct billet_driver_lease made = {0};
+    int64_t start = billet_clock_monotonic();
+    int result = begin_lease(session, error);
+    if (result < 0)
+        return result;
+    session->made = true;
+    fill_identity(session);
+    result = billet_driver_acquire(session->client, &session->call, session->lease.ttl_ns, &made,
+                                   error);
+    if (result < 0) {
+        billet_error_wrap(error, "cannot acquire environment '%s'", session->environment.name);
+        return billet_error_recode(error, "lease_acquire_failed");
+    }
+    session->held = true;
+    cleanup_json json_t *facts = made.facts;
+    cleanup_free char *text = facts != NULL ? billet_json_text(facts) : NULL;
+    cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
+    result = fill_variables(session, error);
+    /* In place nothing is brought anywhere: realizing is part of this step's transaction. */
+    if (result == 0 && session->workspace_mode <= BILLET_WORKSPACE_IN_PLACE) {
+        free(session->lease.lease.facts);
+        session->lease.lease.facts = billet_steal(text);
+        result = realize_driver(session, &directory, &text, error);
+    }
+    if (result == 0)
+        result = billet_lease_activate(&session->lease, made.ref, text, error);
+    session->step_ns[BILLET_STEP_ACQUIRE] = billet_clock_monotonic() - start;
+    return result;
+}
+
+/* ---- realize, provision ----------------------------------------------------------- */
+
+static int
+beat(void *context, struct billet_error *error)
+{
+    struct billet_session *session = context;
+    struct billet_error problem = BILLET_ERROR_INIT;
+    int result = billet_lease_heartbeat(&session->lease, &problem);
+    if (result == 0)
+        return 0;
+    if (strcmp(problem.code, "lease_lost") == 0) {
+        session->lost = !session->lease.shared;
+        *error = problem;
+        return result;
+    }
+    billet_log(BILLET_LOG_WARNING, "lease not renewed: %s", problem.message);
+    if (!billet_lease_must_fence(&session->lease))
+        return 0;
+    *error = problem;
+    billet_error_wrap(error, "the lease could not be renewed in time");
+    return billet_error_recode(error, "lease_lost");
+}
+
+static int
+drive(struct billet_session *session, const struct billet_session_exec *exec, bool quiet,
+      struct billet_ending *ending, struct billet_error *error)
+{
+    struct billet_drive drive = {
+        .client = session->client,
+        .call = &session->call,
+        .argv = exec->argv,
+        .environment = billet_strings_list(&session->variables),
+        .directory = exec->directory != NULL ? exec->directory : "",
+        .fds = {exec->fds[0], exec->fds[1], exec->fds[2]},
+        .pty = exec->pty,
+        .timeout_ns = exec->timeout_ns >= 0 ? exec->timeout_ns : session->environment.timeout_ns,
+        .kill_after_ns = session->environment.kill_after_ns,
+        .status_fd = quiet ? -1 : exec->status_fd,
+        .signals = session->request->signals,
+        .beat_every_ns = session->lease.ttl_ns / BEATS_PER_TTL,
+        .beat = beat,
+        .beat_context = session,
+    };
+    int result = billet_drive(&drive, ending, error);
+    if (result < 0 && !billet_driver_alive(session->client))
+        session->held = false;
+    return result;
+}
+
+/* What a provision command has been run for: the command, the environment and this very directory. */
+static int
+provision_key(const struct billet_session *session, char key[65], struct billet_error *error)
+{
+    crypto_generichash_state state;
+    unsigned char digest[32];
+    struct stat status = {0};
+    char place[64];
+    const char *parts[] = {session->context->tenant,      session->environment.name,
+                           session->environment.driver,   session->environment.provision,
+                           session->workspace != NULL ? session->workspace : "", place};
+
+    if (session->workspace_fd >= 0 && fstat(session->workspace_fd, &status) != 0)
+        return billet_error_errno(error, 0, "workspace_realization_failed", errno, "workspace %s",
+                                  session->workspace);
+    snprintf(place, sizeof(place), "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
+    crypto_generichash_init(&state, NULL, 0, sizeof(digest));
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        crypto_generichash_update(&state, (const unsigned char *)parts[i], strlen(parts[i]) + 1);
+    crypto_generichash_final(&state, digest, sizeof(digest));
+    sodium_bin2hex(key, 65, digest, sizeof(digest));
+    return 0;
+}
+
+static int
+provision_failed(const struct billet_session *session, const struct billet_ending *ending,
+                 struct billet_error *error)
+{
+    const char *name = session->environment.name;
+    if (ending->outcome == BILLET_OUTCOME_TIMED_OUT)
+        return billet_error_set(error, BILLET_CLASS_TIMEOUT, "workspace_realization_failed",
+                                "the provision command of environment '%s' did not end in time",
+                                name);
+    billet_error_set(error, BILLET_CLASS_CONFIG, "workspace_realization_failed",
+                     "the provision command of environment '%s' ended with status %d", name,
+                     billet_ending_status(ending));
+    return billet_error_hint(error, "its output is above; it runs again next time");
+}
+
+static int
+provision(struct billet_session *session, struct billet_error *error)
+{
+    const struct billet_store_module *module = billet_store_of(session->store);
+    const char *argv[] = {"sh", "-c", session->environment.provision, NULL};
+    const struct billet_session_exec exec = {
+        .argv = argv, .fds = {-1, STDERR_FILENO, STDERR_FILENO}, .timeout_ns = -1, .status_fd = -1};
+    struct billet_ending ending;
+    bool done = false;
+    char key[65];
+    int64_t start = billet_clock_monotonic();
+
+    if (session->environment.provision == NULL || session->environment.provision[0] == '\0')
+        return 0;
+    int result = provision_key(session, key, error);
+    if (result == 0)
+        result = module->provision_get(session->store, key, &done, error);
+    if (result < 0 || done)
+        return result;
+    result = billet_lease_add(&session->lease, "provision.started", NULL, error);
+    if (result == 0)
+        result = billet_lease_flush(&session->lease, error);
+    if (result == 0)
+        result = drive(session, &exec, true, &ending, error);
+    if (result == 0 && (ending.outcome != BILLET_OUTCOME_EXITED || ending.value != 0))
+        result = provision_failed(session, &ending, error);
+    if (result == 0) {
+        const struct billet_activity row = {
+            .action = "provision.done",
+            .tenant = session->lease.lease.tenant,
+            .environment = session->lease.lease.environment,
+            .lease = session->lease.lease.id,
+            .run = session->lease.lease.run,
+            .agent = session->lease.lease.agent,
+            .issue = session->lease.lease.issue,
+            .actor = session->lease.actor,
+            .fence = session->lease.lease.fence,
+            .details = "{}",
+        };
+        result = module->provision_put(session->store, key, &row, error);
+    }
+    session->step_ns[BILLET_STEP_PROVISION] = billet_clock_monotonic() - start;
+    return result;
+}
+
+static int
+merge_facts(struct billet_session *session, json_t *more, char **text, struct billet_error *error)
+{
+    const char *have = session->lease.lease.facts;
+    cleanup_json json_t *all = NULL;
+    if (have != NULL && have[0] != '\0') {
+        int result = billet_json_parse(have, strlen(have), &all, error);
+        if (result < 0)
+            return result;
+    } else {
+        all = json_object();
+    }
+    if (json_object_update(all, more) != 0 || (*text = billet_json_text(all)) == NULL)
+        return billet_error_no_memory(error);
+    return 0;
+}
+
+/* The driver's part of step 3; *facts_text is what the lease's facts become. */
+static int
+realize_driver(struct billet_session *session, struct billet_buffer *directory, char **facts_text,
+               struct billet_error *error)
+{
+    cleanup_json json_t *facts = NULL;
+    int result = 0;
+    if (session->workspace_mode != BILLET_WORKSPACE_NONE)
+        result = billet_driver_realize(session->client, &session->call, session->workspace_mode,
+                                       session->workspace_fd, session->workspace, directory, &facts,
+                                       error);
+    if (result < 0) {
+        billet_error_wrap(error, "cannot bring workspace %s into environment '%s'",
+                          session->workspace, session->environment.name);
+        return billet_error_recode(error, "workspace_realization_failed");
+    }
+    session->realized = true;
+    if (facts == NULL)
+        facts = json_object();
+    if (json_object_set_new(facts, MODE_FACT,
+                            json_string(billet_workspace_mode_name(session->workspace_mode))) != 0)
+        return billet_error_no_memory(error);
+    result = merge_facts(session, facts, facts_text, error);
+    if (result == 0)
+        result = billet_lease_add(
+            &session->lease, "workspace.realized",
+            json_pack("{s:s}", "mode", billet_workspace_mode_name(session->workspace_mode)), error);
+    if (result == 0 && !session->request->no_command)
+        result = billet_lease_add(&session->lease, "exec.started", NULL, error);
+    return result;
+}
+
+int
+billet_session_realize(struct billet_session *session, struct billet_error *error)
+{
+    cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
+    cleanup_free char *facts_text = NULL;
+    int64_t start = billet_clock_monotonic();
+    int result = 0;
+
+    if (!session->realized) {
+        result = realize_driver(session, &directory, &facts_text, error);
+        if (result == 0)
+            result = billet_lease_update(&session->lease, facts_text,
+                                         billet_buffer_text(&directory), NULL, NULL, error);
+    }
+    session->step_ns[BILLET_STEP_REALIZE] = billet_clock_monotonic() - start;
+    if (result == 0)
+        result = provision(session, error);
+    return result;
+}
+
+/* ---- exec -------------------------------------------------------------------------- */
+
+int
+billet_session_exec(struct billet_session *session, const struct billet_session_exec *exec,
+                    struct billet_ending *ending, struct billet_error *error)
+{
+    int64_t start = billet_clock_monotonic();
+    int result = drive(session, exec, false, ending, error);
+    session->step_ns[BILLET_STEP_EXEC] = billet_clock_monotonic() - start;
+    if (result < 0)
+        return result;
+    cleanup_json json_t *outcome = billet_ending_json(ending);
+    free(session->outcome);
+    session->outcome = outcome != NULL ? billet_json_text(outcome) : NULL;
+    result = billet_lease_add(&session->lease, "exec.ended", json_incref(outcome), error);
+    if (result == 0 && session->lease.shared)
+        result = billet_lease_flush(&session->lease, error);
+    return result;
+}
+
+/* ---- the end -------------------------------------------------------------------------- */
+
+static int
+release_resource(struct billet_session *session, int disposition, struct billet_error *error)
+{
+    int result = 0;
+    if (session->held && billet_driver_alive(session->client)) {
+        session->held = false;
+        result = billet_driver_release(session->client, &session->call, disposition, error);
+        if (result == 0 || disposition != BILLET_DISPOSE_DESTROY)
+            return result;
+        billet_log(BILLET_LOG_INFO, "release failed, destroying: %s", error->message);
+    }
+    if (disposition != BILLET_DISPOSE_DESTROY)
+        return billet_error_set(error, BILLET_CLASS_DRIVER, "lease_release_failed",
+                                "the driver is gone; nothing was kept");
+    /* Idempotent and by label: also right when acquire never answered. */
+    billet_driver_stop(session->client);
+    session->client = NULL;
+    return billet_cleanup_resource(session->context, &session->lease.lease, error);
+}
+
+static int
+end_with(struct billet_session *session, bool failed, const char *reason,
+         struct billet_error *error)
+{
+    struct billet_error problem = BILLET_ERROR_INIT;
+    int result = billet_lease_start_release(&session->lease, false, session->outcome, reason, error);
+    if (result < 0)
+        return result;
+    fill_identity(session);
+    if (release_resource(session, BILLET_DISPOSE_DESTROY, &problem) < 0) {
+        result = billet_lease_cleanup_failed(&session->lease, problem.message, error);
+        if (result == 0) {
+            *error = problem;
+            billet_error_recode(error, "lease_release_failed");
+            result = billet_error_hint(error, "'billet lease reap' tries again; "
+                                              "'billet lease show %s' tells more",
+                                       session->lease.lease.id);
+        }
+        return result;
+    }
+    return billet_lease_finish(&session->lease, failed, failed ? reason : NULL, error);
+}
+
+int
+billet_session_end(struct billet_session *session, int disposition, int64_t ttl_ns,
+                   struct billet_error *error)
+{
+    int64_t start = billet_clock_monotonic();
+    int result;
+    if (disposition == BILLET_DISPOSE_DESTROY) {
+        result = end_with(session, false, NULL, error);
+    } else {
+        result = release_resource(session, disposition, error);
+        if (result == 0)
+            result = billet_lease_retain(&session->lease, ttl_ns, session->outcome, error);
+    }
+    session->made = result < 0 && strcmp(error->code, "lease_release_failed") != 0 &&
+                    strcmp(error->code, "lease_lost") != 0;
+    session->step_ns[BILLET_STEP_RELEASE] = billet_clock_monotonic() - start;
+    return result;
+}
+
+void
+billet_session_abort(struct billet_session *session, const struct billet_error *cause)
+{
+    struct billet_error error = BILLET_ERROR_INIT;
+    if (!session->made || session->lost || session->lease.shared ||
+        strcmp(cause->code, "lease_lost") == 0)
+        return;
+    session->made = false;
+    if (end_with(session, true, cause->message, &error) < 0)
+        billet_log(BILLET_LOG_WARNING, "%s [%s]", error.message, error.code);
+}
+
+void
+billet_session_close(struct billet_session *session)
+{
+    if (session->held && session->lease.shared && billet_driver_alive(session->client)) {
+        struct billet_error error = BILLET_ERROR_INIT;
+        billet_driver_release(session->client, &session->call, BILLET_DISPOSE_KEEP, &error);
+    }
+    billet_driver_stop(session->client);
+    session->client = NULL;
+    billet_lease_session_free(&session->lease);
+    billet_environment_free(&session->environment);
+    billet_strings_free(&session->variables);
+    free(session->workspace);
+    free(session->outcome);
+    session->workspace = NULL;
+    session->outcome = NULL;
+    billet_close(&session->workspace_fd);
+}
+
+/* ---- a second user -------------------------------------------------------------------------- */
+
+/* The environment as it was at acquire: its settings come from the lease, the rest from today's
+ * definition where that still exists. */
+static int
+environment_of_lease(struct billet_session *session, struct billet_error *error)
+{
+    const struct billet_lease *lease = &session->lease.lease;
+    struct billet_error ignored = BILLET_ERROR_INIT;
+    if (billet_find_environment(session->context, lease->environment, &session->environment,
+                                &ignored) < 0 ||
+        billet_prepare_environment(session->context, &session->environment, &ignored) < 0) {
+        billet_environment_free(&session->environment);
+        session->environment = (struct billet_environment)BILLET_ENVIRONMENT_INIT;
+        session->environment.name = strdup(lease->environment);
+        session->environment.driver = strdup(lease->driver);
+        session->environment.kill_after_ns = 10 * BILLET_NS_PER_SECOND;
+        if (session->environment.name == NULL || session->environment.driver == NULL)
+            return billet_error_no_memory(error);
+    }
+    billet_settings_free(&session->environment.driver_settings);
+    return billet_cleanup_settings(lease, &session->environment.driver_settings, error);
+}
+
+int
+billet_session_attach(struct billet_session *session, struct billet_context *context,
+                      const struct billet_session_request *request, const char *lease_id,
+                      struct billet_error *error)
+{
+    struct billet_driver_lease taken = {0};
+    cleanup_json json_t *facts = NULL;
+    begin(session, context, request);
+    int result = billet_context_store(context, &session->store, error);
+    if (result == 0)
+        result = billet_lease_load(&session->lease, session->store, context->tenant, lease_id, true,
+                                   error);
+    struct billet_lease *lease = &session->lease.lease;
+    if (result == 0 && lease->state != BILLET_LEASE_ACTIVE && lease->state != BILLET_LEASE_RETAINED) {
+        billet_error_set(error, BILLET_CLASS_LOST, "lease_not_live", "lease %s is %s", lease->id,
+                         billet_lease_state_name(lease->state));
+        result = billet_error_hint(error, "'billet lease list' shows the live ones");
+    }
+    if (result < 0)
+        return result;
+    session->lease.actor = strdup(context->actor);
+    session->lease.ttl_ns = setting_ns(
+        context, lease->state == BILLET_LEASE_RETAINED ? "held_lease_ttl" : "lease_ttl");
+    result = environment_of_lease(session, error);
+    if (result == 0)
+        result = billet_context_driver(context, lease->driver, &session->client, error);
+    if (result == 0)
+        result = await_driver(session, error);
+    if (result == 0 && (session->info->capabilities & BILLET_CAN_RESUME) == 0)
+        result = billet_error_set(error, BILLET_CLASS_CONFIG, "unsupported_environment",
+                                  "driver %s cannot take up an existing lease", lease->driver);
+    if (result == 0 && lease->facts[0] != '\0')
+        result = billet_json_parse(lease->facts, strlen(lease->facts), &facts, error);
+    session->call = (struct billet_driver_call){.settings = &session->environment.driver_settings};
+    fill_identity(session);
+    if (result == 0)
+        result = billet_driver_resume(session->client, &session->call, lease->ref, facts, true,
+                                      &taken, error);
+    if (result < 0)
+        return result;
+    json_decref(taken.facts);
+    session->held = true;
+    /* A fresh host knows the lease, not where its workspace is. */
+    if (lease->directory[0] != '\0' && lease->workspace[0] != '\0') {
+        cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
+        cleanup_json json_t *more = NULL;
+        session->workspace_mode =
+            billet_workspace_mode_by_name(billet_json_string(facts, MODE_FACT, ""));
+        result = open_workspace(session, lease->workspace, error);
+        if (result == 0 && session->workspace_mode > BILLET_WORKSPACE_NONE)
+            result = billet_driver_realize(session->client, &session->call,
+                                           session->workspace_mode, session->workspace_fd,
+                                           session->workspace, &directory, &more, error);
+    }
+    if (result == 0)
+        result = fill_variables(session, error);
+    if (result == 0)
+        result = billet_lease_add(&session->lease, "exec.started", NULL, error);
+    if (result == 0)
+        result = billet_lease_flush(&session->lease, error);
+    return result;
+}
