@@ -68,6 +68,7 @@ else
 fi
 is "$(house_errors_unused "$bad")" "error id unused_id is used nowhere" "house_errors_unused sees an unused id"
 
+# A released tree has more entries and no git to ask: there these rules do not exist.
 if [ -e "$top_srcdir/.git" ] && command -v git >/dev/null 2>&1; then
     rule "the top directory holds only what belongs there" house_top 'stray\.txt'
     is "$(house_generated "$top_srcdir")" "" "git tracks nothing that is generated"
@@ -77,8 +78,6 @@ if [ -e "$top_srcdir/.git" ] && command -v git >/dev/null 2>&1; then
     ) >/dev/null 2>&1
     like "$(house_generated "$bad")" '^configure: generated' "house_generated sees configure"
     is "$(house_generated "$bad" | grep -c .)" 3 "house_generated sees the three generated files only"
-else
-    skip 5 "not a git checkout"
 fi
 
 done_testing

@@ -12,7 +12,7 @@ house_files() {
             done)
     else
         (cd "$1" && find . -type f | sed 's,^\./,,' |
-            grep -Ev '^(build[^/]*|autom4te\.cache|core/build-aux)/|^core/m4/(l.*|pkg)\.m4$' |
+            grep -Ev '^(build[^/]*|_build|_inst|autom4te\.cache|core/build-aux)/|^core/m4/(l.*|pkg)\.m4$' |
             grep -Ev '^(configure|aclocal\.m4|Makefile\.in|config\.h\.in)$')
     fi | sort
 }
@@ -120,7 +120,7 @@ house_error_table() {
 house_error_uses() {
     house_files "$1" | grep -E '^(core|drivers)/.*\.(c|h)$' | while IFS= read -r house_file; do
         tr '\n' ' ' <"$1/$house_file" |
-            grep -Eo '(billet_error_set|billet_error_errno|billet_error_recode|billet_diagnostics_add|[a-z_]*fail|[a-z_]*fail_errno) *\([^;"]*"[^"]*"' |
+            grep -Eo '(^|[^a-z_])(billet_error_(set|errno|recode)|billet_diagnostics_add|(billet_)?fail(_errno)?) *\([^;"]*"[^"]*"' |
             sed -n 's/.*"\([a-z][a-z0-9_]*\)"$/\1/p' | sed "s,\$, $house_file,"
     done | sort -u
 }
