@@ -45,9 +45,20 @@ if command -v zsh >/dev/null 2>&1; then
 else
     skip 1 "needs the program zsh"
 fi
+# offered ANSWER LINE: what fish offers at the end of the line.
+offered() {
+    printf '%b' "$1" >"$scratch/answers"
+    (cd "$scratch/here" && HOME=$scratch/home XDG_CONFIG_HOME=$scratch/config \
+        PATH=$scratch/bin:$PATH ANSWERS=$scratch/answers fish --no-config \
+        -c "source '$completion/billet.fish'; complete -C '$2'") 2>&1 | tr '\t\n' '= '
+}
 if command -v fish >/dev/null 2>&1; then
     ok "fish accepts the file" fish --no-execute "$completion/billet.fish"
+    is "$(offered 'local\tthis machine\nsandbox\tconfined\n' 'billet run -e ')" \
+        "local=this machine sandbox=confined " "fish offers names with their descriptions"
+    like "$(offered ':directories\n' 'billet run -w ')" '^sub/=[^ ]* $' "fish offers directories"
+    like "$(offered ':command 2\n' 'billet run -- printen')" '^printenv' "fish offers commands after --"
 else
-    skip 1 "needs the program fish"
+    skip 4 "needs the program fish"
 fi
 done_testing
