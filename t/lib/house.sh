@@ -18,7 +18,7 @@ house_files() {
 }
 
 house_sources() {
-    house_files "$1" | grep -E '\.(c|h|def|sh|t|am|ac|m4|sql|map|awk|[13578])$|^(bootstrap|\.ci/run|t/lib/as-user)$'
+    house_files "$1" | grep -E '\.(c|h|def|sh|bash|t|am|ac|m4|sql|awk|[13578])$|^(bootstrap|\.ci/run|t/lib/as-user)$'
 }
 
 house_spdx() {
@@ -93,6 +93,7 @@ house_arrows() {
                 case $house_file:$house_include in
                 include/*) ;;
                 core/base/*:config.h | core/*:config.h | drivers/*:config.h) house_good=yes ;;
+                drivers/*:../common/*) house_good=yes ;;
                 drivers/*:*..*) ;;
                 drivers/*:common/* | drivers/*:"$house_part"/*) house_good=yes ;;
                 core/*:"$house_part"/*) house_good=yes ;;
