@@ -12,7 +12,7 @@ script() {
         cat
     } >"$scratch/inner.t"
     status=0
-    output=$(TMPDIR=$scratch sh "$scratch/inner.t" 2>&1) || status=$?
+    output=$(TMPDIR=${script_tmpdir:-$scratch} sh "$scratch/inner.t" 2>&1) || status=$?
 }
 
 script <<'END'
@@ -148,6 +148,35 @@ done_testing
 END
 unset BILLET_CONFIG
 like "$output" '^ok 1' "variables of the caller's billet are dropped"
+
+if is_root; then
+    # A build directory that the user cannot reach is copied for it.
+    mkdir -p "$scratch/closed/.libs"
+    cat >"$scratch/closed/billet" <<'END'
+#!/bin/sh
+echo "$(id -u) $BILLET_DRIVER_DIR"
+cat "$BILLET_DRIVER_DIR/driver_x.so"
+END
+    chmod 0755 "$scratch/closed/billet"
+    echo module >"$scratch/closed/.libs/driver_x.so"
+    open_build=$top_builddir
+    top_builddir=$scratch/closed
+    script_tmpdir=${TMPDIR:-/tmp}
+    script <<'END'
+need_user
+as_user billet
+echo "$stdout"
+done_testing
+END
+    top_builddir=$open_build
+    script_tmpdir=
+    if printf '%s\n' "$output" | grep -q SKIP; then
+        skip 2 "no way to be an ordinary user here"
+    else
+        like "$output" '^[1-9][0-9]* .*/billet-build\.[^/]*/\.libs$' "a closed build directory is copied for the user"
+        like "$output" '^module$' "with its modules"
+    fi
+fi
 
 if user_ready; then
     # The program above is in a private directory: copy it to where the user can read.

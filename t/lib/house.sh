@@ -18,7 +18,7 @@ house_files() {
 }
 
 house_sources() {
-    house_files "$1" | grep -E '\.(c|h|def|sh|bash|t|am|ac|m4|sql|awk|[13578])$|^(bootstrap|\.ci/run|t/lib/as-user)$'
+    house_files "$1" | grep -E '\.(c|h|def|sh|bash|t|am|ac|m4|sql|awk|[13578])$|^(bootstrap|\.ci/run)$'
 }
 
 house_spdx() {

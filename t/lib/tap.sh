@@ -20,6 +20,7 @@ tap_failed=0
 tap_planned=
 tap_complete=no
 tap_user_directory=
+tap_user_build=
 # The ordinary user that as_user becomes when the tests run as root.
 tap_uid=${TEST_UID:-65534}
 
@@ -42,7 +43,7 @@ tap_exit() {
     tap_status=$?
     trap - EXIT
     cd / || :
-    for tap_directory in "$scratch" "$tap_user_directory"; do
+    for tap_directory in "$scratch" "$tap_user_directory" "$tap_user_build"; do
         [ -n "$tap_directory" ] || continue
         chmod -R u+rwX "$tap_directory" 2>/dev/null
         rm -rf -- "$tap_directory" || diag "could not remove $tap_directory"
@@ -272,20 +273,35 @@ user_ready() {
         tap_reason="cannot become uid $tap_uid here"
         return 1
     }
-    # shellcheck disable=SC2016
-    setpriv --reuid="$tap_uid" --regid="$tap_uid" --clear-groups \
-        sh -c 'cd "$1" && ls . >/dev/null && cd "$2" && ls . >/dev/null' sh \
-        "$top_builddir" "$top_srcdir" 2>/dev/null || {
-        tap_reason="uid $tap_uid cannot read $top_builddir and $top_srcdir"
-        return 1
-    }
     tap_user_directory=$(mktemp -d "${TMPDIR:-/tmp}/billet-user.XXXXXX") || {
         tap_reason="no directory for uid $tap_uid could be made"
         return 1
     }
     tap_home "$tap_user_directory"
     chown -R "$tap_uid:$tap_uid" "$tap_user_directory"
+    if ! tap_as_user ls "$tap_user_directory" >/dev/null 2>&1; then
+        tap_reason="uid $tap_uid cannot reach ${TMPDIR:-/tmp}"
+        return 1
+    fi
+    # shellcheck disable=SC2016
+    if ! tap_as_user sh -c 'cd "$1" && ls . >/dev/null && { [ ! -d .libs ] || ls .libs >/dev/null; }' \
+        sh "$top_builddir" 2>/dev/null; then
+        tap_copy_build || {
+            tap_reason="uid $tap_uid cannot read $top_builddir, and it could not be copied"
+            return 1
+        }
+    fi
     user_scratch=$tap_user_directory
+}
+
+# The build directory is below one that is closed to the user: give the user a copy of what runs.
+tap_copy_build() {
+    tap_user_build=$(mktemp -d "${TMPDIR:-/tmp}/billet-build.XXXXXX") || return 1
+    mkdir "$tap_user_build/.libs" || return 1
+    for tap_name in "$top_builddir"/billet "$top_builddir"/billet-* "$top_builddir"/.libs/*.so; do
+        [ ! -f "$tap_name" ] || cp "$tap_name" "$tap_user_build/${tap_name#"$top_builddir"/}" || return 1
+    done
+    chmod -R go=u,go-w "$tap_user_build"
 }
 
 need_user() {
@@ -317,7 +333,18 @@ as_user() {
 }
 
 isolated_as_user() {
-    isolated "$top_srcdir/t/lib/as-user" "$tap_uid" "$@"
+    if [ -n "$tap_user_build" ] && [ "${1#"$top_builddir"/}" != "$1" ]; then
+        tap_name=$tap_user_build/${1#"$top_builddir"/}
+        shift
+        set -- env BILLET_DRIVER_DIR="$tap_user_build/.libs" \
+            BILLET_STORE_DIR="$tap_user_build/.libs" BILLET_LIBEXEC_DIR="$tap_user_build" \
+            "$tap_name" "$@"
+    fi
+    if is_root; then
+        isolated setpriv --reuid="$tap_uid" --regid="$tap_uid" --clear-groups -- "$@"
+    else
+        isolated "$@"
+    fi
 }
 
 # ---- nothing left behind ------------------------------------------------------------------------
