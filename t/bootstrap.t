@@ -31,7 +31,8 @@ bootstrap() {
     missing=$2
     shift 2
     rm -f "$scratch/log" "$scratch/log.installed"
-    tap_run env PATH="$scratch/bin:$PATH" PRETEND_UID="$uid" PRETEND_MISSING="$missing" \
+    tap_run env -u SKIP_DEPS -u CONFIGURE_FLAGS BUILD_DIRECTORY="$scratch/build" \
+        PATH="$scratch/bin:$PATH" PRETEND_UID="$uid" PRETEND_MISSING="$missing" \
         PRETEND_LOG="$scratch/log" sh "$top_srcdir/bootstrap" "$@"
     asked=$(cat "$scratch/log" 2>/dev/null)
 }
