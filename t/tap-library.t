@@ -140,6 +140,12 @@ like "$stdout" "^HOME=$scratch/home\$" "billet runs with a home of its own"
 like "$stdout" "^BILLET_STORE=sqlite:$scratch/state/billet\.db\$" "billet runs with a store of its own"
 like "$stdout" "^BILLET_DRIVER_DIR=$top_builddir/\.libs\$" "billet finds the built modules"
 
+unlike "$stdout" '^BILLET_CONFIG=' "billet runs without a configuration file by default"
+: >"$scratch/billet.conf"
+billet environment
+like "$stdout" "^BILLET_CONFIG=$scratch/billet\.conf\$" "a configuration file of the test is used"
+rm "$scratch/billet.conf"
+
 BILLET_CONFIG=/somewhere
 export BILLET_CONFIG
 script <<'END'

@@ -233,8 +233,12 @@ store_url() {
     printf 'sqlite:%s/state/billet.db' "$tap_base"
 }
 
-# isolated COMMAND...: run it with the environment of the isolated billet.
+# isolated COMMAND...: run it with the environment of the isolated billet. When the test has written
+# $tap_base/billet.conf, which is $scratch/billet.conf or under as_user $user_scratch/billet.conf, that
+# file is the whole configuration; otherwise it is read from where it always is (for an ordinary user
+# $tap_base/config/billet).
 isolated() {
+    [ ! -f "$tap_base/billet.conf" ] || set -- BILLET_CONFIG="$tap_base/billet.conf" "$@"
     env -u XDG_CONFIG_DIRS -u XDG_DATA_HOME \
         HOME="$tap_base/home" XDG_CONFIG_HOME="$tap_base/config" \
         XDG_STATE_HOME="$tap_base/state" XDG_CACHE_HOME="$tap_base/cache" \
