@@ -238,6 +238,15 @@ kill "$planted"
 wait "$planted" 2>/dev/null
 printf '#!/bin/sh\nexit 125\n' >"$scratch/build/billet"
 isnt "$(left_leases)" "" "a store that cannot be read is not taken for an empty one"
+rm "$scratch/state/billet.db"
+if is_root && user_ready; then
+    as_user touch "$user_scratch/state/billet.db"
+    printf '#!/bin/sh\necho "\\"state\\":\\"retained\\" $(id -u)"\n' >"$user_scratch/program"
+    chmod 0755 "$user_scratch/program"
+    billet_program=$user_scratch/program
+    is "$(left_leases)" "\"state\":\"retained\" $tap_uid" "the user's store is read as the user"
+    rm "$user_scratch/state/billet.db"
+fi
 billet_program=$saved_program
 
 # Totals

@@ -353,15 +353,28 @@ isolated_as_user() {
 
 # ---- nothing left behind ------------------------------------------------------------------------
 
-# Ids of all leases that the stores of this test ever knew, one a line.
+# What `billet lease list --all --json` says of every store of this test, asked as the store's owner.
+# A store that cannot be read shows as a live lease, not as none.
+all_leases() {
+    if [ -e "$scratch/state/billet.db" ]; then
+        (
+            tap_base=$scratch
+            isolated "$billet_program" lease list --all --json 2>&1 ||
+                echo '"state":"active" (the store cannot be read)'
+        )
+    fi
+    if [ -n "$tap_user_directory" ] && [ -e "$tap_user_directory/state/billet.db" ]; then
+        (
+            tap_base=$tap_user_directory
+            isolated_as_user "$billet_program" lease list --all --json 2>&1 ||
+                echo '"state":"active" (the store cannot be read)'
+        )
+    fi
+}
+
+# Ids of all leases that those stores ever knew, one a line.
 lease_ids() {
-    for tap_store in "$scratch" ${tap_user_directory:+"$tap_user_directory"}; do
-        [ -e "$tap_store/state/billet.db" ] || continue
-        tap_saved_base=$tap_base
-        tap_base=$tap_store
-        isolated "$billet_program" lease list --all --json 2>/dev/null
-        tap_base=$tap_saved_base
-    done | grep -Eo '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}' | sort -u
+    all_leases | grep -Eo '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}' | sort -u
 }
 
 # Processes that carry a lease of this test, or a path of its scratch directories, in their
@@ -392,13 +405,7 @@ left_cgroups() {
 
 # Leases that are neither released nor failed.
 left_leases() {
-    for tap_store in "$scratch" ${tap_user_directory:+"$tap_user_directory"}; do
-        [ -e "$tap_store/state/billet.db" ] || continue
-        tap_saved_base=$tap_base
-        tap_base=$tap_store
-        isolated "$billet_program" lease list --all --json 2>&1 || echo '"state":"active" (unknown)'
-        tap_base=$tap_saved_base
-    done | grep -Eo '"state": *"(acquiring|active|releasing|retained)".*'
+    all_leases | grep -Eo '"state": *"(acquiring|active|releasing|retained)".*'
 }
 
 # nothing_left DESCRIPTION: four points. Ending is asynchronous for processes that are being killed:
