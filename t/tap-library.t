@@ -241,6 +241,7 @@ isnt "$(left_leases)" "" "a store that cannot be read is not taken for an empty 
 rm "$scratch/state/billet.db"
 if is_root && user_ready; then
     as_user touch "$user_scratch/state/billet.db"
+    # shellcheck disable=SC2016
     printf '#!/bin/sh\necho "\\"state\\":\\"retained\\" $(id -u)"\n' >"$user_scratch/program"
     chmod 0755 "$user_scratch/program"
     billet_program=$user_scratch/program
