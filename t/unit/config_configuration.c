@@ -402,7 +402,11 @@ START_TEST(overrides_reach_every_section)
                    "environment.NAME.timeout\n"},
         {"driver.enabled", "--set: error: 'driver.enabled' is not a key such as store.url or "
                            "environment.NAME.timeout\n"},
-        {"driver..enabled", "--set: error: [driver] wants a name: write [driver NAME]\n"},
+        {"driver..enabled", "--set: error: 'driver..enabled' is not a key such as store.url or "
+                            "environment.NAME.timeout\n"},
+        {"driver.a/b.enabled",
+         "--set: error: [driver NAME]: 'a/b' is not a name: letters, digits, '.', '_' and '-', "
+         "beginning with a letter or digit, at most 64\n"},
         {"stor.url", "--set: error: unknown section 'stor' (did you mean 'store'?)\n"},
         {"store.urk", "--set: error: [store] unknown key 'urk' (did you mean 'url'?)\n"},
         {"billet.lease_ttl", "--set: error: 'lease_ttl': 'x' is not a duration such as 250ms, "
