@@ -118,7 +118,7 @@ open_directory(int at, const char *name)
 /* billet/ beneath the highest group on the way to our own that this user may write: moving a
  * process needs write permission on the nearest common ancestor too. -1: nowhere. */
 static int
-open_parent(const char *mount, long magic, const char *controller, int *base)
+open_parent(const char *mount, long magic, const char *controller, bool make, int *base)
 {
     char path[PATH_MAX];
     struct statfs about;
@@ -132,7 +132,7 @@ open_parent(const char *mount, long magic, const char *controller, int *base)
     char *part = strtok_r(path, "/", &state);
     for (;;) {
         if (faccessat(at, "cgroup.procs", W_OK, AT_EACCESS) == 0 &&
-            (mkdirat(at, PARENT, 0755) == 0 || errno == EEXIST)) {
+            (!make || mkdirat(at, PARENT, 0755) == 0 || errno == EEXIST)) {
             cleanup_fd int parent = open_directory(at, PARENT);
             if (parent >= 0 && faccessat(parent, "cgroup.procs", W_OK, AT_EACCESS) == 0) {
                 *base = billet_take_fd(&at);
@@ -167,8 +167,8 @@ enable_controller(int base, int parent, const char *controller)
     return write_file(parent, "cgroup.subtree_control", order) == 0;
 }
 
-void
-billet_cgroup_site_open(struct billet_cgroup_site *site, bool limits)
+static void
+open_site(struct billet_cgroup_site *site, bool limits, bool make)
 {
     static const struct {
         const char *controller;
@@ -183,9 +183,9 @@ billet_cgroup_site_open(struct billet_cgroup_site *site, bool limits)
     cleanup_fd int base = -1;
     int *unified = &site->parents[BILLET_CGROUP_UNIFIED];
 
-    *unified = open_parent(MOUNT, CGROUP2_SUPER_MAGIC, "", &base);
+    *unified = open_parent(MOUNT, CGROUP2_SUPER_MAGIC, "", make, &base);
     if (*unified < 0)
-        *unified = open_parent(MOUNT "/unified", CGROUP2_SUPER_MAGIC, "", &base);
+        *unified = open_parent(MOUNT "/unified", CGROUP2_SUPER_MAGIC, "", make, &base);
     site->can_kill = *unified >= 0 && faccessat(*unified, "cgroup.kill", W_OK, AT_EACCESS) == 0;
     if (*unified < 0)
         snprintf(site->why, sizeof(site->why), "no cgroup v2 that this user may write");
@@ -194,7 +194,7 @@ billet_cgroup_site_open(struct billet_cgroup_site *site, bool limits)
     if (!limits)
         return;
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-        if (*unified >= 0 && enable_controller(base, *unified, table[i].controller)) {
+        if (make && *unified >= 0 && enable_controller(base, *unified, table[i].controller)) {
             site->limits |= table[i].bit;
             site->unified_limits |= table[i].bit;
             continue;
@@ -203,10 +203,22 @@ billet_cgroup_site_open(struct billet_cgroup_site *site, bool limits)
         cleanup_fd int v1_base = -1;
         snprintf(mount, sizeof(mount), MOUNT "/%s", v1_controllers[table[i].tree]);
         site->parents[table[i].tree] =
-            open_parent(mount, CGROUP_SUPER_MAGIC, table[i].controller, &v1_base);
+            open_parent(mount, CGROUP_SUPER_MAGIC, table[i].controller, make, &v1_base);
         if (site->parents[table[i].tree] >= 0)
             site->limits |= table[i].bit;
     }
+}
+
+void
+billet_cgroup_site_open(struct billet_cgroup_site *site, bool limits)
+{
+    open_site(site, limits, true);
+}
+
+void
+billet_cgroup_site_find(struct billet_cgroup_site *site)
+{
+    open_site(site, true, false);
 }
 
 void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * cgroup.h - control groups of leases: what this process can use, and one group
- * per lease, billet/LEASE, in the v2 tree and, for limits on hybrid machines, in
+ * per lease, billet/DRIVER-LEASE, in the v2 tree and, for limits on hybrid machines, in
  * v1 trees.
  *
  * Works on held directory descriptors only. Never touches a group outside the
@@ -44,6 +44,9 @@ struct billet_cgroup_site {
 /* Look; makes billet/ where it can. Never fails: what is not there is not set. Where limits is
  * false only the v2 tree is opened and no controller is enabled, which is the quick way. */
 void billet_cgroup_site_open(struct billet_cgroup_site *site, bool limits);
+/* Only what is there already, in every tree: for finding and removing. Makes and enables nothing.
+ */
+void billet_cgroup_site_find(struct billet_cgroup_site *site);
 void billet_cgroup_site_close(struct billet_cgroup_site *site);
 
 struct billet_cgroup_limits {
@@ -63,7 +66,8 @@ struct billet_cgroup {
         .directories = {-1, -1, -1, -1}, .procs = { -1, -1, -1, -1 } \
     }
 
-/* A lease id that can name a group: 1..63 of [0-9a-zA-Z_-]. */
+/* A name for a group: 1..63 of [0-9a-zA-Z_-]. All drivers share billet/, so each puts its own name
+ * before the lease id: "local-LEASE". */
 bool billet_cgroup_name_is_valid(const char *name);
 
 /* Make the group, or take one that is there, and set the limits. Class UNAVAILABLE when a limit

@@ -198,6 +198,8 @@ wait_for_end(const struct billet_supervision *supervision, struct billet_supervi
             /* Until it is reaped its number, which is its session's too, cannot pass on. */
             if (progress.stop != 0 && !progress.killed)
                 kill_all(supervision, &progress);
+            if (supervision->ended != NULL)
+                supervision->ended(supervision->context);
             int reaped = billet_supervise_reap(supervision->pidfd, result);
             if (reaped < 0) {
                 failure = reaped;

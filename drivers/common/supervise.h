@@ -26,6 +26,9 @@ struct billet_supervision {
     int64_t kill_after_ns;      /* from the gentle signal to the kill; 0: at once after it */
     struct billet_relay *relay; /* NULL: no terminal */
     billet_supervise_kill *kill_tree;
+    /* NULL, or called when the command ended and is not reaped yet: the last moment at which its
+     * pid is its own. */
+    void (*ended)(void *context);
     void *context;
 };
 

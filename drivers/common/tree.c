@@ -161,6 +161,16 @@ has_entry(const char *block, size_t size, const char *entry)
     return false;
 }
 
+static bool
+has_mark(const char *block, size_t size, const char *mark)
+{
+    size_t length = strlen(mark);
+    for (size_t at = 0; at < size; at += strlen(block + at) + 1)
+        if (strncmp(block + at, mark, length) == 0)
+            return true;
+    return false;
+}
+
 static int
 open_process(int proc, pid_t pid)
 {
@@ -445,7 +455,7 @@ billet_tree_reap(void)
 }
 
 void
-billet_tree_list(billet_tree_visit *visit, void *context)
+billet_tree_list(const char *mark, billet_tree_visit *visit, void *context)
 {
     cleanup_dir DIR *directory = opendir("/proc");
     cleanup_free char *buffer = malloc(ENVIRONMENT_MAX + 1);
@@ -458,7 +468,7 @@ billet_tree_list(billet_tree_visit *visit, void *context)
         cleanup_fd int process = open_process(dirfd(directory), pid);
         ssize_t size = process >= 0 ? read_environment(process, buffer) : -1;
         const char *lease = size > 0 ? find_value(buffer, (size_t)size, BILLET_TREE_LEASE) : NULL;
-        if (lease != NULL && lease[0] != '\0')
+        if (lease != NULL && lease[0] != '\0' && has_mark(buffer, (size_t)size, mark))
             visit(lease, context);
     }
 }

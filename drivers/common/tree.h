@@ -38,9 +38,10 @@ int billet_tree_count(const struct billet_tree *tree);
  * however it daemonised, is alive. True when there is one or it cannot be told. */
 bool billet_tree_may_have_children(void);
 
-/* Each lease id that a process of this user carries (twice when two processes do). */
+/* Each lease id that a process carries (twice when two processes do), of those that also have an
+ * entry of their environment beginning with mark. */
 typedef void billet_tree_visit(const char *lease, void *context);
-void billet_tree_list(billet_tree_visit *visit, void *context);
+void billet_tree_list(const char *mark, billet_tree_visit *visit, void *context);
 
 /* billet_launch_start for a child that the caller supervises: until billet_tree_drop nobody else of
  * this module takes it for an orphan. */
