@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * environment.h - the environment of a command of the local driver: a fixed set
+ * of names from this process, the caller's additions, and billet's own labels.
+ * Nothing else of this process's environment passes.
+ */
+#ifndef DRIVERS_LOCAL_ENVIRONMENT_H
+#define DRIVERS_LOCAL_ENVIRONMENT_H
+
+#include <billet/driver.h>
+
+struct local_environment {
+    char **entries; /* NULL-terminated, labels first */
+    size_t count;
+    size_t capacity;
+};
+
+/* HOME PATH USER LOGNAME SHELL LANG LC_* TZ TERM of this process (PATH from the option path if
+ * set), then additions in order, a later one replacing an earlier of the same name;
+ * BILLET_LEASE_ID, BILLET_EXEC_ID and the other labels cannot be replaced. */
+int local_environment_make(const struct billet_call *call, const char *const *additions,
+                           const char *exec_label, struct local_environment *environment,
+                           struct billet_error *error);
+void local_environment_free(struct local_environment *environment);
+/* The value, or NULL. */
+const char *local_environment_get(const struct local_environment *environment, const char *name);
+
+#endif
