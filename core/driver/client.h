@@ -63,12 +63,20 @@ const struct billet_driver_info *billet_driver_info(const struct billet_driver_c
 int billet_driver_pid(const struct billet_driver_client *client);
 bool billet_driver_alive(const struct billet_driver_client *client);
 
+/* The value of one secret field, resolved; travels in a sealed memfd. */
+struct billet_driver_secret {
+    const char *option;
+    const char *value; /* the caller's; not kept */
+};
+
 /* What a call is made with; deadline 0 means the operation's default of operation.def. */
 struct billet_driver_call {
     const struct billet_identity *identity;
     const struct billet_settings *settings; /* driver settings as written; the host types them */
     int64_t deadline_ns;
     uint64_t flags;
+    const struct billet_driver_secret *secrets; /* for the options of the settings that hold references */
+    size_t secret_count;
 };
 
 /* Messages of the driver's log() go to billet_log, prefixed with its name. Facts of a call: JSON object. */
