@@ -90,7 +90,7 @@ judge(struct billet_driver_entry *entry, bool enabled)
                  entry->name);
         set_state(entry, BILLET_DRIVER_DISABLED, "driver_disabled", reason);
     } else if (result < 0) {
-        char reason[BILLET_MESSAGE_MAX + BILLET_HINT_MAX];
+        char reason[BILLET_MESSAGE_MAX + BILLET_HINT_MAX + 8];
         if (error.hint[0] != '\0')
             snprintf(reason, sizeof(reason), "%s (%s)", error.message, error.hint);
         else
@@ -179,7 +179,7 @@ static void
 look_at(const char *const *directories, const struct billet_configuration *configuration,
         const char *name, struct billet_driver_entry *entry)
 {
-    char reason[BILLET_MESSAGE_MAX];
+    char reason[sizeof(entry->path) + 128];
     memset(entry, 0, sizeof(*entry));
     billet_text_copy(entry->name, sizeof(entry->name), name);
     if (locate(directories, configuration, name, entry->path)) {
