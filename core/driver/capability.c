@@ -23,8 +23,8 @@ const struct billet_capability billet_capabilities[] = {
 };
 
 static const char *const mode_names[] = {
-    [BILLET_WORKSPACE_NONE] = "none",       [BILLET_WORKSPACE_IN_PLACE] = "in_place",
-    [BILLET_WORKSPACE_BIND] = "bind",       [BILLET_WORKSPACE_OVERLAY] = "overlay",
+    [BILLET_WORKSPACE_NONE] = "none", [BILLET_WORKSPACE_IN_PLACE] = "in_place",
+    [BILLET_WORKSPACE_BIND] = "bind", [BILLET_WORKSPACE_OVERLAY] = "overlay",
     [BILLET_WORKSPACE_COPY] = "copy",
 };
 
@@ -44,8 +44,8 @@ billet_workspace_mode_by_name(const char *name)
 }
 
 const struct billet_operation billet_operations[BILLET_OPERATION_COUNT] = {
-#define OPERATION(name, field, seconds, required, capability)                                      \
-    {#name, (seconds) * BILLET_NS_PER_SECOND, required, capability},
+#define OPERATION(name, field, seconds, required, capability) \
+    {#name, (seconds)*BILLET_NS_PER_SECOND, required, capability},
 #include "driver/operation.def"
 #undef OPERATION
 };
@@ -63,8 +63,8 @@ uint64_t
 billet_operation_callbacks(const struct billet_driver *driver)
 {
     uint64_t bits = 0;
-#define OPERATION(name, field, seconds, required, capability)                                      \
-    if (driver->field != NULL)                                                                     \
+#define OPERATION(name, field, seconds, required, capability) \
+    if (driver->field != NULL)                                \
         bits |= UINT64_C(1) << BILLET_OPERATION_##name;
 #include "driver/operation.def"
 #undef OPERATION

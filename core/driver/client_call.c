@@ -21,10 +21,9 @@ offers(const struct billet_driver_client *client, int operation)
 static int
 unsupported(const struct billet_driver_client *client, const char *what, struct billet_error *error)
 {
-    billet_error_set(error, BILLET_CLASS_CONFIG, "unsupported_environment",
-                     "driver %s cannot %s", client->info.name, what);
-    return billet_error_hint(error,
-                             "billet driver list --features shows what each driver can do");
+    billet_error_set(error, BILLET_CLASS_CONFIG, "unsupported_environment", "driver %s cannot %s",
+                     client->info.name, what);
+    return billet_error_hint(error, "billet driver list --features shows what each driver can do");
 }
 
 /* name NUL value NUL for each, in a sealed memory file; the only copies that are made. */
@@ -83,11 +82,9 @@ client_send(struct billet_driver_client *client, int operation,
             return billet_error_no_memory(error);
         all[fd_count++] = secrets;
     }
-    int result = billet_frame_send(client->socket, body, all, fd_count,
-                                   deadline_ns > 0
-                                       ? deadline_ns
-                                       : billet_clock_monotonic() + 10 * BILLET_NS_PER_SECOND,
-                                   &why);
+    int result = billet_frame_send(
+        client->socket, body, all, fd_count,
+        deadline_ns > 0 ? deadline_ns : billet_clock_monotonic() + 10 * BILLET_NS_PER_SECOND, &why);
     if (result == -BILLET_CLASS_LOST)
         return client_died(client, name, error);
     if (result == -BILLET_CLASS_TIMEOUT)
@@ -203,8 +200,8 @@ ask(struct billet_driver_client *client, int operation, const struct billet_driv
         return outcome;
     for (;;) {
         cleanup_frame struct billet_frame frame = BILLET_FRAME_INIT;
-        outcome = billet_frame_receive(client->socket, &frame, deadline_ns + DEADLINE_GRACE_NS,
-                                       &why);
+        outcome =
+            billet_frame_receive(client->socket, &frame, deadline_ns + DEADLINE_GRACE_NS, &why);
         /* Also a host that talks without end is late. */
         if (outcome == -BILLET_CLASS_TIMEOUT ||
             billet_clock_monotonic() > deadline_ns + 2 * DEADLINE_GRACE_NS)
@@ -375,8 +372,7 @@ billet_driver_realize(struct billet_driver_client *client, const struct billet_d
     cleanup_free char *where = billet_json_get_bytes(json_object_get(result, "directory"));
     if (where == NULL || strlen(where) >= sizeof(((struct billet_realized *)0)->directory) ||
         (where[0] != '/' && !(where[0] == '\0' && mode == BILLET_WORKSPACE_NONE)))
-        return client_bad_answer(client, "realize", "the directory is not an absolute path",
-                                 error);
+        return client_bad_answer(client, "realize", "the directory is not an absolute path", error);
     if (!billet_facts_are_valid(json_object_get(result, "facts")))
         return client_bad_answer(client, "realize", "malformed facts", error);
     billet_buffer_add(directory, where);

@@ -102,8 +102,7 @@ billet_driver_exec_step(struct billet_driver_client *client, struct billet_drive
             return client_bad_answer(client, "exec", why.message, error);
         if (frame.body == NULL)
             return client_died(client, "exec", error);
-        result =
-            client_take(client, &frame, "exec", client->exec_call, NULL, &answer, error);
+        result = client_take(client, &frame, "exec", client->exec_call, NULL, &answer, error);
         if (result < 0) {
             client->exec_call = 0;
             return result;

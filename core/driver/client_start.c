@@ -30,9 +30,15 @@ extern char **environ;
 static bool
 passes(const char *entry)
 {
-    static const char *const dropped[] = {"LD_",        "GCONV_PATH=", "GLIBC_TUNABLES=",
-                                          "LOCPATH=",   "NLSPATH=",    "CREDENTIALS_DIRECTORY=",
-                                          "NOTIFY_SOCKET=", "LISTEN_", "BILLET_"};
+    static const char *const dropped[] = {"LD_",
+                                          "GCONV_PATH=",
+                                          "GLIBC_TUNABLES=",
+                                          "LOCPATH=",
+                                          "NLSPATH=",
+                                          "CREDENTIALS_DIRECTORY=",
+                                          "NOTIFY_SOCKET=",
+                                          "LISTEN_",
+                                          "BILLET_"};
     if (billet_text_starts(entry, "BILLET_DRIVER_CORE="))
         return true;
     for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
@@ -88,8 +94,8 @@ billet_driver_begin(const char *name, const char *path, const struct billet_driv
     return 0;
 }
 
-/* Kill with everything in the host's process group (commands that a crashed driver left behind), then
- * reap. The pid cannot have been given to anybody else: it is our unreaped child. */
+/* Kill with everything in the host's process group (commands that a crashed driver left behind),
+ * then reap. The pid cannot have been given to anybody else: it is our unreaped child. */
 static void
 kill_host(struct billet_driver_client *client, int *status)
 {
@@ -237,10 +243,9 @@ billet_driver_await(struct billet_driver_client *client, int64_t deadline_ns,
     }
     while (!client->greeted) {
         cleanup_frame struct billet_frame frame = BILLET_FRAME_INIT;
-        int result = billet_frame_receive(client->socket, &frame,
-                                          deadline_ns > 0 ? deadline_ns
-                                                          : billet_clock_monotonic() + GREETING_NS,
-                                          &why);
+        int result = billet_frame_receive(
+            client->socket, &frame,
+            deadline_ns > 0 ? deadline_ns : billet_clock_monotonic() + GREETING_NS, &why);
         if (result == -BILLET_CLASS_TIMEOUT)
             return client_late(client, "its start", error);
         if (result < 0 || frame.fd_count > 0)

@@ -53,7 +53,8 @@ int
 billet_frame_unseal(int fd, size_t length, size_t limit, char **bytes, struct billet_error *error)
 {
     struct stat status;
-    /* Seals exist on memory files only, so no device or network file system can make the read wait. */
+    /* Seals exist on memory files only, so no device or network file system can make the read wait.
+     */
     int seals = fcntl(fd, F_GET_SEALS);
     if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_WRITE)) != (F_SEAL_SHRINK | F_SEAL_WRITE))
         return broken(error, "its memory file is not sealed");

@@ -52,10 +52,11 @@ struct host_call {
 void host_table_fill(struct host *host);
 void host_call_misuse(struct host_call *call, const char *what);
 
-/* host_dispatch.c: answer one frame with a call. Negative when the peer is gone or talks nonsense. */
+/* host_dispatch.c: answer one frame with a call. Negative when the peer is gone or talks nonsense.
+ */
 int host_dispatch(struct host *host, struct billet_frame *frame);
-/* Did the driver keep the contract of a return value? Turns *said into *error, else into what it did
- * wrong. Returns 0 or a negative class. */
+/* Did the driver keep the contract of a return value? Turns *said into *error, else into what it
+ * did wrong. Returns 0 or a negative class. */
 int host_judge(const struct host_call *call, int32_t returned, struct billet_error *said,
                struct billet_error *error);
 int host_bad_answer(const struct host_call *call, struct billet_error *error, const char *format,

@@ -72,8 +72,8 @@ int
 host_config(struct host_call *call, const json_t *body, int secrets_fd, struct billet_error *error)
 {
     __attribute__((cleanup(free_settings))) struct billet_settings settings = BILLET_SETTINGS_INIT;
-    __attribute__((cleanup(free_diagnostics)))
-    struct billet_diagnostics diagnostics = BILLET_DIAGNOSTICS_INIT;
+    __attribute__((cleanup(free_diagnostics))) struct billet_diagnostics diagnostics =
+        BILLET_DIAGNOSTICS_INIT;
     const struct billet_driver *table = &call->host->loaded.table;
     const json_t *written = json_object_get(body, "settings");
     char who[256];
@@ -85,8 +85,8 @@ host_config(struct host_call *call, const json_t *body, int secrets_fd, struct b
         int64_t size = billet_json_integer(body, "secrets", -1);
         if (size < 0 || size > SECRETS_MAX)
             return billet_error_set(error, BILLET_CLASS_INTERNAL, "internal", "bad secrets");
-        int result = billet_frame_unseal(secrets_fd, (size_t)size, SECRETS_MAX, &call->secrets,
-                                         error);
+        int result =
+            billet_frame_unseal(secrets_fd, (size_t)size, SECRETS_MAX, &call->secrets, error);
         if (result < 0)
             return result;
         call->secrets_size = (size_t)size;

@@ -149,8 +149,7 @@ get_facts(const struct host_call *call, struct billet_fact facts[BILLET_FACTS_KE
         return true;
     if (!json_is_object(object) || json_object_size(object) > BILLET_FACTS_KEPT)
         return false;
-    json_object_foreach((json_t *)(uintptr_t)object, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)object, key, value) {
         if (!json_is_string(value))
             return false;
         facts[(*count)++] = (struct billet_fact){key, json_string_value(value)};
@@ -187,9 +186,8 @@ run_release(struct host_call *call, json_t **result, struct billet_error *error)
     struct billet_lease_handle *handle = billet_steal(call->host->handle);
     call->host->holds_lease = false; /* ended in any case */
     return host_judge(
-        call,
-        call->host->loaded.table.release(&call->call, handle, (int32_t)disposition, &said), &said,
-        error);
+        call, call->host->loaded.table.release(&call->call, handle, (int32_t)disposition, &said),
+        &said, error);
 }
 
 static int
@@ -221,10 +219,10 @@ run_realize(struct host_call *call, json_t **result, struct billet_error *error)
     if (args.path == NULL || call->fd_count > 1 || args.mode < 0 || args.mode > 63 ||
         (call->host->loaded.table.workspace_modes & (UINT64_C(1) << args.mode)) == 0)
         return malformed(call, error);
-    int judged = host_judge(call,
-                            call->host->loaded.table.realize(&call->call, call->host->handle, &args,
-                                                             &realized, &said),
-                            &said, error);
+    int judged = host_judge(
+        call,
+        call->host->loaded.table.realize(&call->call, call->host->handle, &args, &realized, &said),
+        &said, error);
     if (judged < 0)
         return judged;
     if (memchr(realized.directory, '\0', sizeof(realized.directory)) == NULL ||
@@ -236,8 +234,9 @@ run_realize(struct host_call *call, json_t **result, struct billet_error *error)
     return 0;
 }
 
-/* How each operation is run, whether its callback must be there, and whether it needs a lease (1), must
- * not have one (-1), or does not care (0). signal comes during exec only; files go through exec so far. */
+/* How each operation is run, whether its callback must be there, and whether it needs a lease (1),
+ * must not have one (-1), or does not care (0). signal comes during exec only; files go through
+ * exec so far. */
 static const struct {
     int (*run)(struct host_call *call, json_t **result, struct billet_error *error);
     bool callback;
@@ -350,9 +349,8 @@ host_dispatch(struct host *host, struct billet_frame *frame)
     }
     if (json_object_get(frame->body, "secrets") != NULL && call.fd_count > 0)
         secrets_fd = frame->fds[--call.fd_count];
-    int outcome = call.facts == NULL
-                      ? billet_error_no_memory(&error)
-                      : run(&call, frame->body, secrets_fd, &result, &error);
+    int outcome = call.facts == NULL ? billet_error_no_memory(&error)
+                                     : run(&call, frame->body, secrets_fd, &result, &error);
     sent = answer(&call, outcome, result, &error);
     host_config_free(&call);
     billet_strings_free(&call.memory);

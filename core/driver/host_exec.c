@@ -163,8 +163,8 @@ host_exec(struct host_call *call, json_t **result, struct billet_error *error)
 
     if (cancel_fd < 0 || stop_fd < 0)
         return billet_error_errno(error, 0, "internal", errno, "cannot make an event");
-    if (call->fd_count != 3 || !billet_message_get_exec(call->arguments, &args, &argv, &environment,
-                                                        &call->memory))
+    if (call->fd_count != 3 ||
+        !billet_message_get_exec(call->arguments, &args, &argv, &environment, &call->memory))
         return billet_error_set(error, BILLET_CLASS_INTERNAL, "internal",
                                 "malformed arguments of exec");
     if ((args.flags & ~(uint64_t)BILLET_EXEC_PTY) != 0)

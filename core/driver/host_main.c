@@ -53,14 +53,13 @@ static json_t *
 hello(const struct host *host)
 {
     const struct billet_driver *table = &host->loaded.table;
-    return json_pack(
-        "{s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:o}", "hello", 1, "name",
-        host->loaded.note.name, "version", host->loaded.note.version, "text", table->text,
-        "abi_major", (int)table->abi_major, "abi_minor", (int)table->abi_minor, "threads",
-        host->loaded.thread_model, "capabilities", (json_int_t)table->capabilities, "modes",
-        (json_int_t)table->workspace_modes, "callbacks",
-        (json_int_t)billet_operation_callbacks(table), "options",
-        billet_options_to_json(table->options, (size_t)table->option_count));
+    return json_pack("{s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:o}", "hello", 1, "name",
+                     host->loaded.note.name, "version", host->loaded.note.version, "text",
+                     table->text, "abi_major", (int)table->abi_major, "abi_minor",
+                     (int)table->abi_minor, "threads", host->loaded.thread_model, "capabilities",
+                     (json_int_t)table->capabilities, "modes", (json_int_t)table->workspace_modes,
+                     "callbacks", (json_int_t)billet_operation_callbacks(table), "options",
+                     billet_options_to_json(table->options, (size_t)table->option_count));
 }
 
 static int

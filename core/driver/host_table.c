@@ -65,9 +65,8 @@ host_check(const struct billet_call *driver_call, int32_t outcome, const char *n
         return host_call_misuse(call, "reported a failed check without a remedy");
     tell(call->host, json_pack("{s:s, s:I, s:i, s:o, s:o, s:o}", "event", "check", "call",
                                (json_int_t)call->number, "outcome", outcome, "name",
-                               text_of(name, 128), "message",
-                               text_of(message, BILLET_MESSAGE_MAX), "hint",
-                               text_of(hint, BILLET_HINT_MAX)));
+                               text_of(name, 128), "message", text_of(message, BILLET_MESSAGE_MAX),
+                               "hint", text_of(hint, BILLET_HINT_MAX)));
 }
 
 static void
@@ -93,8 +92,7 @@ static void
 host_fact(const struct billet_call *driver_call, const char *key, const char *value)
 {
     struct host_call *call = driver_call->context;
-    if (call->operation != BILLET_OPERATION_acquire &&
-        call->operation != BILLET_OPERATION_resume &&
+    if (call->operation != BILLET_OPERATION_acquire && call->operation != BILLET_OPERATION_resume &&
         call->operation != BILLET_OPERATION_realize && call->operation != BILLET_OPERATION_dump)
         return host_call_misuse(call, "recorded a fact in an operation that keeps none");
     if (key == NULL || value == NULL || key[0] == '\0' || strlen(key) > BILLET_FACT_KEY_MAX ||

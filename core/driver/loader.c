@@ -19,8 +19,7 @@
 /* The table up to the first callback has been there from the first version on. */
 #define SMALLEST_TABLE offsetof(struct billet_driver, check_config)
 
-static int
-bad_table(struct billet_error *error, const char *name, const char *format, ...)
+static int bad_table(struct billet_error *error, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 static int
@@ -88,8 +87,8 @@ check_texts(const struct billet_driver *table, const struct billet_note *note,
     return 0;
 }
 
-/* The driver's array may have smaller or larger entries than ours: each is copied into a zeroed one.
- * The copy lives as long as the process, as the driver does. */
+/* The driver's array may have smaller or larger entries than ours: each is copied into a zeroed
+ * one. The copy lives as long as the process, as the driver does. */
 static int
 take_options(struct billet_driver *table, const char *name, struct billet_error *error)
 {
@@ -221,8 +220,8 @@ billet_driver_load(const char *name, const char *path, const struct billet_host 
         said.code[sizeof(said.code) - 1] = '\0';
         said.hint[sizeof(said.hint) - 1] = '\0';
         billet_error_set(error, said.error_class,
-                         said.code[0] != '\0' ? said.code : "driver_load_failed",
-                         "driver %s: %s", name, said.message);
+                         said.code[0] != '\0' ? said.code : "driver_load_failed", "driver %s: %s",
+                         name, said.message);
         return billet_error_hint(error, "%s", said.hint);
     }
     return billet_driver_table_check(source, &note, loaded, error);

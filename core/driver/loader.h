@@ -11,7 +11,7 @@
 struct billet_loaded {
     struct billet_driver table; /* own copy; what the driver's is too old to have is NULL */
     struct billet_note note;
-    int thread_model;           /* the highest known model not above the driver's */
+    int thread_model; /* the highest known model not above the driver's */
 };
 
 /* The driver is never unloaded. host must live as long as the process. */

@@ -78,14 +78,13 @@ billet_message_get_error(const json_t *value, struct billet_error *error)
 json_t *
 billet_message_identity(const struct billet_identity *identity)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "deployment",
-                     billet_json_bytes(identity->deployment), "tenant",
-                     billet_json_bytes(identity->tenant), "environment",
-                     billet_json_bytes(identity->environment), "lease",
-                     billet_json_bytes(identity->lease), "run", billet_json_bytes(identity->run),
-                     "agent", billet_json_bytes(identity->agent), "issue",
-                     billet_json_bytes(identity->issue), "fence", (json_int_t)identity->fence,
-                     "generation", (json_int_t)identity->generation);
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "deployment",
+        billet_json_bytes(identity->deployment), "tenant", billet_json_bytes(identity->tenant),
+        "environment", billet_json_bytes(identity->environment), "lease",
+        billet_json_bytes(identity->lease), "run", billet_json_bytes(identity->run), "agent",
+        billet_json_bytes(identity->agent), "issue", billet_json_bytes(identity->issue), "fence",
+        (json_int_t)identity->fence, "generation", (json_int_t)identity->generation);
 }
 
 bool
@@ -120,11 +119,10 @@ billet_message_settings(const struct billet_settings *settings)
     json_t *array = json_array();
     for (size_t i = 0; array != NULL && settings != NULL && i < settings->count; i++) {
         const struct billet_setting *item = &settings->items[i];
-        json_t *row =
-            json_pack("[o, o, o, i, i, i]", billet_json_bytes(item->name),
-                      billet_json_bytes(item->value),
-                      billet_json_bytes(item->origin.text != NULL ? item->origin.text : ""),
-                      item->origin.line, item->origin.column, item->name_column);
+        json_t *row = json_pack(
+            "[o, o, o, i, i, i]", billet_json_bytes(item->name), billet_json_bytes(item->value),
+            billet_json_bytes(item->origin.text != NULL ? item->origin.text : ""),
+            item->origin.line, item->origin.column, item->name_column);
         if (json_array_append_new(array, row) != 0) {
             json_decref(array);
             return NULL;
@@ -140,8 +138,7 @@ billet_message_get_settings(const json_t *value, struct billet_settings *setting
     json_t *row;
     if (!json_is_array(value))
         return false;
-    json_array_foreach(value, index, row)
-    {
+    json_array_foreach (value, index, row) {
         cleanup_free char *name = billet_json_get_bytes(json_array_get(row, 0));
         cleanup_free char *text = billet_json_get_bytes(json_array_get(row, 1));
         cleanup_free char *origin = billet_json_get_bytes(json_array_get(row, 2));
@@ -166,12 +163,11 @@ billet_message_set_list(json_t *object, const char *key, const char *const *list
 json_t *
 billet_message_exec(const struct billet_exec *exec)
 {
-    json_t *value = json_pack("{s:I, s:o, s:i, s:i, s:I, s:I}", "flags", (json_int_t)exec->flags,
-                              "directory",
-                              billet_json_bytes(exec->directory != NULL ? exec->directory : ""),
-                              "rows", exec->rows, "columns", exec->columns, "timeout",
-                              (json_int_t)exec->timeout_ns, "kill_after",
-                              (json_int_t)exec->kill_after_ns);
+    json_t *value =
+        json_pack("{s:I, s:o, s:i, s:i, s:I, s:I}", "flags", (json_int_t)exec->flags, "directory",
+                  billet_json_bytes(exec->directory != NULL ? exec->directory : ""), "rows",
+                  exec->rows, "columns", exec->columns, "timeout", (json_int_t)exec->timeout_ns,
+                  "kill_after", (json_int_t)exec->kill_after_ns);
     if (value == NULL || !billet_message_set_list(value, "argv", exec->argv) ||
         !billet_message_set_list(value, "environment", exec->environment)) {
         json_decref(value);
@@ -185,10 +181,8 @@ billet_message_get_exec(const json_t *value, struct billet_exec *exec, struct bi
                         struct billet_strings *environment, struct billet_strings *memory)
 {
     int64_t flags;
-    *exec = (struct billet_exec){.struct_size = sizeof(*exec),
-                                 .stdin_fd = -1,
-                                 .stdout_fd = -1,
-                                 .stderr_fd = -1};
+    *exec = (struct billet_exec){
+        .struct_size = sizeof(*exec), .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1};
     exec->directory = billet_message_get_bytes(value, "directory", 4095, memory);
     if (exec->directory == NULL || !get_long(value, "flags", &flags) ||
         !get_int(value, "rows", &exec->rows) || !get_int(value, "columns", &exec->columns) ||
@@ -284,8 +278,7 @@ billet_facts_are_valid(const json_t *facts)
     json_t *value;
     if (!json_is_object(facts) || json_object_size(facts) > BILLET_FACTS_MAX)
         return false;
-    json_object_foreach((json_t *)(uintptr_t)facts, key, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)facts, key, value) {
         if (key[0] == '\0' || strlen(key) > BILLET_FACT_KEY_MAX || !json_is_string(value) ||
             json_string_length(value) > BILLET_FACT_VALUE_MAX)
             return false;

@@ -33,7 +33,7 @@
 #define BYTE_ORDER_DATA ELFDATA2MSB
 #endif
 
-#define MAX_HEADERS 256        /* program headers; a linker makes about ten */
+#define MAX_HEADERS 256 /* program headers; a linker makes about ten */
 #define MAX_SECTIONS 4096
 #define MAX_NOTES (64u * 1024) /* bytes of one segment or section of notes */
 #define DESC_SIZE (sizeof(struct billet_note) - offsetof(struct billet_note, magic))
@@ -167,7 +167,8 @@ parse(const struct source *source, struct billet_note *note, struct billet_error
         return no_note(error, "its program headers make no sense");
     if (!in_range(source, elf.e_phoff, (uint64_t)elf.e_phnum * sizeof(Elf64_Phdr)))
         return truncated(error);
-    /* The section headers are the last thing in the file, so a copy that is under way lacks them. */
+    /* The section headers are the last thing in the file, so a copy that is under way lacks them.
+     */
     if (elf.e_shoff != 0 && !in_range(source, elf.e_shoff, (uint64_t)elf.e_shnum * elf.e_shentsize))
         return truncated(error);
     for (unsigned i = 0; i < elf.e_phnum; i++) {
@@ -176,8 +177,8 @@ parse(const struct source *source, struct billet_note *note, struct billet_error
             !in_range(source, segment.p_offset, segment.p_filesz))
             return truncated(error);
         if (segment.p_type == PT_NOTE && !have)
-            have = find_note_at(source, segment.p_offset, segment.p_filesz, segment.p_align,
-                                &found);
+            have =
+                find_note_at(source, segment.p_offset, segment.p_filesz, segment.p_align, &found);
     }
     if (elf.e_shoff != 0 && elf.e_shentsize == sizeof(Elf64_Shdr) && elf.e_shnum <= MAX_SECTIONS)
         for (unsigned i = 0; i < elf.e_shnum && !have; i++) {

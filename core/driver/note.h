@@ -12,8 +12,9 @@
 #include <billet/driver.h>
 #include <stddef.h>
 
-/* Find the note in a file / in bytes. Also refuses a file that ends before what its headers announce
- * (code driver_truncated), since loading such a one ends in SIGBUS; driver_no_note otherwise. */
+/* Find the note in a file / in bytes. Also refuses a file that ends before what its headers
+ * announce (code driver_truncated), since loading such a one ends in SIGBUS; driver_no_note
+ * otherwise. */
 int billet_driver_note_read(int fd, struct billet_note *note, struct billet_error *error);
 int billet_driver_note_parse(const void *bytes, size_t length, struct billet_note *note,
                              struct billet_error *error);

@@ -86,8 +86,8 @@ judge(struct billet_driver_entry *entry, bool enabled)
     if (!enabled) {
         /* Whatever it is, nothing of it will run; the line to write is what the reader needs. */
         char reason[BILLET_MESSAGE_MAX];
-        snprintf(reason, sizeof(reason), "not enabled; write in billet.conf: [driver %s] enabled = yes",
-                 entry->name);
+        snprintf(reason, sizeof(reason),
+                 "not enabled; write in billet.conf: [driver %s] enabled = yes", entry->name);
         set_state(entry, BILLET_DRIVER_DISABLED, "driver_disabled", reason);
     } else if (result < 0) {
         char reason[BILLET_MESSAGE_MAX + BILLET_HINT_MAX + 8];
@@ -149,14 +149,13 @@ known_names(const char *const *directories, const struct billet_configuration *c
             }
             if (names->count >= MAX_DRIVERS)
                 continue;
-            if (!billet_strings_set(&paths, name, *directories) ||
-                !billet_strings_add(names, name))
+            if (!billet_strings_set(&paths, name, *directories) || !billet_strings_add(names, name))
                 result = billet_error_no_memory(error);
         }
     }
     billet_strings_free(&paths);
-    for (size_t i = 0; configuration != NULL && result == 0 &&
-                       i < billet_configuration_count(configuration);
+    for (size_t i = 0;
+         configuration != NULL && result == 0 && i < billet_configuration_count(configuration);
          i++) {
         const struct billet_section *section = billet_configuration_at(configuration, i);
         if (strcmp(section->kind, "driver") != 0 || !billet_text_is_name(section->name) ||
@@ -187,9 +186,10 @@ look_at(const char *const *directories, const struct billet_configuration *confi
         return;
     }
     snprintf(reason, sizeof(reason), "enabled, but " PREFIX "%s" SUFFIX " is not installed in %s",
-             name, entry->path[0] != '\0'       ? entry->path
-                   : directories[0] != NULL ? directories[0]
-                                            : "any directory");
+             name,
+             entry->path[0] != '\0'   ? entry->path
+             : directories[0] != NULL ? directories[0]
+                                      : "any directory");
     set_state(entry, BILLET_DRIVER_MISSING, "driver_not_found", reason);
 }
 
@@ -273,8 +273,9 @@ billet_registry_find(const char *const *directories,
         *entry = found;
         billet_error_set(error, BILLET_CLASS_CONFIG, "driver_disabled", "driver %s is not enabled",
                          name);
-        return billet_error_hint(error, "billet driver enable %s, or in billet.conf: [driver %s] enabled = yes",
-                                 name, name);
+        return billet_error_hint(
+            error, "billet driver enable %s, or in billet.conf: [driver %s] enabled = yes", name,
+            name);
     default:
         *entry = found;
         billet_error_set(error, BILLET_CLASS_DRIVER, "driver_broken",

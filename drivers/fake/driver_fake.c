@@ -3,8 +3,8 @@
  * driver_fake - environments that run nothing: for dry runs of a configuration,
  * and for tests of everything that a driver may do wrong.
  *
- * Its provider is a directory with one file a resource, which holds the label. A command is printed,
- * not run.
+ * Its provider is a directory with one file a resource, which holds the label. A command is
+ * printed, not run.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -107,11 +107,11 @@ read_resource(const char *directory, const char *ref, struct resource *resource)
     FILE *file = fopen(path, "re");
     if (file == NULL)
         return false;
-    bool good = fscanf(file, "deployment=%127[^\n] lease=%127[^\n] fence=%" SCNu64
-                             " generation=%" SCNu64,
-                       resource->deployment, resource->lease, &resource->fence,
-                       &resource->generation) == 4 &&
-                fstat(fileno(file), &status) == 0;
+    bool good =
+        fscanf(file, "deployment=%127[^\n] lease=%127[^\n] fence=%" SCNu64 " generation=%" SCNu64,
+               resource->deployment, resource->lease, &resource->fence,
+               &resource->generation) == 4 &&
+        fstat(fileno(file), &status) == 0;
     fclose(file);
     if (!good)
         return false;
@@ -360,8 +360,7 @@ list(const struct billet_call *call, struct billet_error *error)
         return fake_fail(error, BILLET_CLASS_UNAVAILABLE, "io_failed", "cannot read %s: %s",
                          directory, strerror(errno));
     for (const struct dirent *entry = readdir(entries); entry != NULL; entry = readdir(entries)) {
-        if (!is_resource_name(entry->d_name) ||
-            !read_resource(directory, entry->d_name, &resource))
+        if (!is_resource_name(entry->d_name) || !read_resource(directory, entry->d_name, &resource))
             continue;
         host->resource(call, &(struct billet_resource){
                                  .struct_size = sizeof(struct billet_resource),

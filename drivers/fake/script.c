@@ -19,13 +19,13 @@
 /* The socket of the driver host, for answers that no honest driver could give. */
 #define HOST_SOCKET 3
 
-static const char *const operations[] = {"check_config", "probe", "acquire", "resume", "release",
-                                         "destroy",      "list",  "realize", "exec",   "dump",
-                                         NULL};
+static const char *const operations[] = {"check_config", "probe",   "acquire", "resume",
+                                         "release",      "destroy", "list",    "realize",
+                                         "exec",         "dump",    NULL};
 
-static const char *const class_names[] = {
-    "none", "config", "auth", "unavailable", "capacity", "lost", "timeout", "cancelled", "driver",
-    "internal", NULL};
+static const char *const class_names[] = {"none",     "config",   "auth",    "unavailable",
+                                          "capacity", "lost",     "timeout", "cancelled",
+                                          "driver",   "internal", NULL};
 
 enum argument { NO_ARGUMENT, DURATION, CLASS, NUMBER };
 
@@ -34,13 +34,22 @@ static const struct action {
     enum argument argument;
     bool after; /* the effect happens first */
 } actions[] = {
-    {"delay", DURATION, false},     {"fail", CLASS, false},      {"segv", NO_ARGUMENT, false},
-    {"abort", NO_ARGUMENT, false},  {"exit", NUMBER, false},     {"hang", NO_ARGUMENT, false},
-    {"short", NO_ARGUMENT, false},  {"oversized", NO_ARGUMENT, false},
-    {"garbage", NO_ARGUMENT, false}, {"other", NO_ARGUMENT, false},
-    {"no_message", NO_ARGUMENT, false}, {"positive", NO_ARGUMENT, true},
-    {"ok_error", NO_ARGUMENT, true}, {"lose", NO_ARGUMENT, true},
-    {"bad_ref", NO_ARGUMENT, true}, {"bad_outcome", NO_ARGUMENT, true},
+    {"delay", DURATION, false},
+    {"fail", CLASS, false},
+    {"segv", NO_ARGUMENT, false},
+    {"abort", NO_ARGUMENT, false},
+    {"exit", NUMBER, false},
+    {"hang", NO_ARGUMENT, false},
+    {"short", NO_ARGUMENT, false},
+    {"oversized", NO_ARGUMENT, false},
+    {"garbage", NO_ARGUMENT, false},
+    {"other", NO_ARGUMENT, false},
+    {"no_message", NO_ARGUMENT, false},
+    {"positive", NO_ARGUMENT, true},
+    {"ok_error", NO_ARGUMENT, true},
+    {"lose", NO_ARGUMENT, true},
+    {"bad_ref", NO_ARGUMENT, true},
+    {"bad_outcome", NO_ARGUMENT, true},
 };
 
 struct entry {
