@@ -63,15 +63,25 @@ const struct billet_driver_info *billet_driver_info(const struct billet_driver_c
 int billet_driver_pid(const struct billet_driver_client *client);
 bool billet_driver_alive(const struct billet_driver_client *client);
 
+/* The value of one secret field, resolved; travels in a sealed memfd. */
+struct billet_driver_secret {
+    const char *option;
+    const char *value; /* the caller's; not kept */
+};
+
 /* What a call is made with; deadline 0 means the operation's default of operation.def. */
 struct billet_driver_call {
     const struct billet_identity *identity;
     const struct billet_settings *settings; /* driver settings as written; the host types them */
     int64_t deadline_ns;
     uint64_t flags;
+    const struct billet_driver_secret
+        *secrets; /* for the options of the settings that hold references */
+    size_t secret_count;
 };
 
-/* Messages of the driver's log() go to billet_log, prefixed with its name. Facts of a call: JSON object. */
+/* Messages of the driver's log() go to billet_log, prefixed with its name. Facts of a call: JSON
+ * object. */
 typedef void billet_driver_check_visit(int outcome, const char *name, const char *message,
                                        const char *hint, void *context);
 typedef void billet_driver_resource_visit(const struct billet_resource *resource, void *context);
@@ -79,35 +89,40 @@ typedef void billet_driver_resource_visit(const struct billet_resource *resource
 int billet_driver_check_config(struct billet_driver_client *client,
                                const struct billet_driver_call *call, struct billet_error *error);
 int billet_driver_probe(struct billet_driver_client *client, const struct billet_driver_call *call,
-                        billet_driver_check_visit *visit, void *context, struct billet_error *error);
+                        billet_driver_check_visit *visit, void *context,
+                        struct billet_error *error);
 
 struct billet_driver_lease {
     char ref[BILLET_REF_MAX];
     int64_t expires_ns;
     json_t *facts; /* owned by the caller */
 };
-int billet_driver_acquire(struct billet_driver_client *client, const struct billet_driver_call *call,
-                          int64_t ttl_ns, struct billet_driver_lease *lease,
-                          struct billet_error *error);
+int billet_driver_acquire(struct billet_driver_client *client,
+                          const struct billet_driver_call *call, int64_t ttl_ns,
+                          struct billet_driver_lease *lease, struct billet_error *error);
 int billet_driver_resume(struct billet_driver_client *client, const struct billet_driver_call *call,
                          const char *ref, const json_t *facts, bool shared,
                          struct billet_driver_lease *lease, struct billet_error *error);
-int billet_driver_release(struct billet_driver_client *client, const struct billet_driver_call *call,
-                          int disposition, struct billet_error *error);
-int billet_driver_destroy(struct billet_driver_client *client, const struct billet_driver_call *call,
-                          const char *ref, const json_t *facts, struct billet_error *error);
+int billet_driver_release(struct billet_driver_client *client,
+                          const struct billet_driver_call *call, int disposition,
+                          struct billet_error *error);
+int billet_driver_destroy(struct billet_driver_client *client,
+                          const struct billet_driver_call *call, const char *ref,
+                          const json_t *facts, struct billet_error *error);
 int billet_driver_list(struct billet_driver_client *client, const struct billet_driver_call *call,
                        billet_driver_resource_visit *visit, void *context,
                        struct billet_error *error);
 /* facts: what the driver recorded, to be merged into the lease's; may be NULL. */
-int billet_driver_realize(struct billet_driver_client *client, const struct billet_driver_call *call,
-                          int mode, int root_fd, const char *path, struct billet_buffer *directory,
-                          json_t **facts, struct billet_error *error);
+int billet_driver_realize(struct billet_driver_client *client,
+                          const struct billet_driver_call *call, int mode, int root_fd,
+                          const char *path, struct billet_buffer *directory, json_t **facts,
+                          struct billet_error *error);
 int billet_driver_dump(struct billet_driver_client *client, const struct billet_driver_call *call,
                        json_t **facts, struct billet_error *error);
 
-/* exec does not block: begin it, poll the fd of billet_driver_poll_fd for POLLIN together with whatever
- * else the caller pumps, call billet_driver_exec_step when it is readable or at least each second. */
+/* exec does not block: begin it, poll the fd of billet_driver_poll_fd for POLLIN together with
+ * whatever else the caller pumps, call billet_driver_exec_step when it is readable or at least each
+ * second. */
 struct billet_driver_exec {
     const char *const *argv;
     const char *const *environment;
@@ -129,12 +144,14 @@ struct billet_driver_exec_state {
     int64_t pid;
     struct billet_exec_result result;
 };
-/* Takes what has arrived, without blocking. Negative when the exec failed (driver error or dead host). */
+/* Takes what has arrived, without blocking. Negative when the exec failed (driver error or dead
+ * host). */
 int billet_driver_exec_step(struct billet_driver_client *client,
                             struct billet_driver_exec_state *state, struct billet_error *error);
-/* To the command of the running exec; SIGWINCH with rows and columns. Does not wait for an answer. */
-int billet_driver_exec_signal(struct billet_driver_client *client, int number, int rows, int columns,
-                              struct billet_error *error);
+/* To the command of the running exec; SIGWINCH with rows and columns. Does not wait for an answer.
+ */
+int billet_driver_exec_signal(struct billet_driver_client *client, int number, int rows,
+                              int columns, struct billet_error *error);
 /* Make cancel_fd of the running exec readable; the end still comes through exec_step. When the host
  * has not ended it after kill_after plus 5 s, exec_step kills the host. */
 int billet_driver_exec_cancel(struct billet_driver_client *client, struct billet_error *error);
@@ -143,12 +160,12 @@ int billet_driver_exec_cancel(struct billet_driver_client *client, struct billet
 struct billet_capability {
     uint64_t bit;
     const char *name;
-    const char *callback;  /* that must be there with it, or "" */
-    int lowest_threads;    /* thread model it needs, or 0 */
+    const char *callback; /* that must be there with it, or "" */
+    int lowest_threads;   /* thread model it needs, or 0 */
     const char *text;
 };
 extern const struct billet_capability billet_capabilities[];
-const char *billet_workspace_mode_name(int mode); /* "in_place" ... */
+const char *billet_workspace_mode_name(int mode);    /* "in_place" ... */
 int billet_workspace_mode_by_name(const char *name); /* -1 unknown */
 
 #endif

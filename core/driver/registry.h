@@ -30,13 +30,15 @@ struct billet_driver_entry {
 
 struct billet_registry; /* opaque */
 
-/* directories: NULL-terminated, absolute. configuration may be NULL (nothing but the shipped default enabled). */
+/* directories: NULL-terminated, absolute. configuration may be NULL (nothing but the shipped
+ * default enabled). */
 int billet_registry_open(const char *const *directories,
                          const struct billet_configuration *configuration,
                          struct billet_registry **registry, struct billet_error *error);
 void billet_registry_free(struct billet_registry *registry);
 size_t billet_registry_count(const struct billet_registry *registry);
-const struct billet_driver_entry *billet_registry_at(const struct billet_registry *registry, size_t index);
+const struct billet_driver_entry *billet_registry_at(const struct billet_registry *registry,
+                                                     size_t index);
 /* Judge one driver only (what a run needs; looks at no other file). An entry that is not READY
  * gives its reason as the error: code driver_not_found (with the nearest name), driver_disabled,
  * driver_broken. */

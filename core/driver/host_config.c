@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "driver/host.h"
+#include "driver/operation.h"
+
+#define SECRETS_MAX (1024u * 1024)
+
+static void
+free_settings(struct billet_settings *settings)
+{
+    billet_settings_free(settings);
+}
+
+static void
+free_diagnostics(struct billet_diagnostics *list)
+{
+    billet_diagnostics_free(list);
+}
+
+/* The value of a secret in the bytes the core sent: name NUL value NUL, repeated. */
+static const char *
+find_secret(const struct host_call *call, const char *name)
+{
+    const char *at = call->secrets;
+    const char *end = at + call->secrets_size;
+    while (at != NULL && at < end) {
+        size_t name_length = strnlen(at, (size_t)(end - at));
+        const char *value = at + name_length + 1;
+        if (value >= end)
+            return NULL;
+        size_t value_length = strnlen(value, (size_t)(end - value));
+        if (value + value_length >= end)
+            return NULL;
+        if (strcmp(at, name) == 0)
+            return value;
+        at = value + value_length + 1;
+    }
+    return NULL;
+}
+
+/* Put the secrets where their references are. */
+static int
+place_secrets(struct host_call *call, struct billet_error *error)
+{
+    const struct billet_driver *table = &call->host->loaded.table;
+    bool needed = call->operation != BILLET_OPERATION_check_config &&
+                  call->operation != BILLET_OPERATION_dump;
+    for (size_t i = 0; i < call->values.count; i++) {
+        struct billet_value *value = &call->values.items[i];
+        const struct billet_option *option =
+            billet_option_find(table->options, (size_t)table->option_count, value->name);
+        if (option == NULL || (option->flags & BILLET_OPTION_SECRET) == 0 || !value->is_set)
+            continue;
+        const char *secret = find_secret(call, value->name);
+        if (secret == NULL && needed) {
+            billet_error_set(error, BILLET_CLASS_CONFIG, "secret_unresolved",
+                             "option %s of driver %s holds a reference that nobody resolved",
+                             value->name, call->host->name);
+            return billet_error_hint(error, "billet secret list shows which secrets there are");
+        }
+        value->string = secret != NULL ? secret : "";
+    }
+    return 0;
+}
+
+int
+host_config(struct host_call *call, const json_t *body, int secrets_fd, struct billet_error *error)
+{
+    __attribute__((cleanup(free_settings))) struct billet_settings settings = BILLET_SETTINGS_INIT;
+    __attribute__((cleanup(free_diagnostics))) struct billet_diagnostics diagnostics =
+        BILLET_DIAGNOSTICS_INIT;
+    const struct billet_driver *table = &call->host->loaded.table;
+    const json_t *written = json_object_get(body, "settings");
+    char who[256];
+    char origin[256];
+
+    call->config.struct_size = sizeof(call->config);
+    call->call.config = &call->config;
+    if (secrets_fd >= 0) {
+        int64_t size = billet_json_integer(body, "secrets", -1);
+        if (size < 0 || size > SECRETS_MAX)
+            return billet_error_set(error, BILLET_CLASS_INTERNAL, "internal", "bad secrets");
+        int result =
+            billet_frame_unseal(secrets_fd, (size_t)size, SECRETS_MAX, &call->secrets, error);
+        if (result < 0)
+            return result;
+        call->secrets_size = (size_t)size;
+        mlock(call->secrets, call->secrets_size); /* best effort: swap is the fallback */
+    }
+    if (written == NULL)
+        return 0; /* an operation without an environment */
+    if (!billet_message_get_settings(written, &settings))
+        return billet_error_set(error, BILLET_CLASS_INTERNAL, "internal", "malformed settings");
+    if (call->call.identity != NULL && call->identity.environment[0] != '\0')
+        snprintf(who, sizeof(who), "[environment %s]", call->identity.environment);
+    else
+        snprintf(who, sizeof(who), "driver %s", call->host->name);
+    snprintf(origin, sizeof(origin), "%s",
+             settings.count > 0 && settings.items[0].origin.text != NULL
+                 ? settings.items[0].origin.text
+                 : who);
+    struct billet_origin place = {.text = origin};
+    int result = billet_options_resolve(table->options, (size_t)table->option_count, &settings, who,
+                                        &place, &call->values, &diagnostics);
+    if (result < 0) {
+        if (billet_diagnostics_error(&diagnostics, error) == 0)
+            return billet_error_set(error, -result, "value_invalid", "%s cannot be used", who);
+        return -(error->error_class);
+    }
+    call->config.values = call->values.items;
+    call->config.count = call->values.count;
+    return place_secrets(call, error);
+}
+
+void
+host_config_free(struct host_call *call)
+{
+    billet_values_free(&call->values);
+    if (call->secrets != NULL) {
+        explicit_bzero(call->secrets, call->secrets_size);
+        munlock(call->secrets, call->secrets_size);
+        free(call->secrets);
+        call->secrets = NULL;
+    }
+}

@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client against the built host and the fake driver: every operation, and every way to break.
+ */
+#include <check.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/io.h"
+#include "base/strings.h"
+#include "driver/client.h"
+#include "driver/operation.h"
+
+#define LEASE "01989d6e-0000-7000-8000-000000000001"
+#define SECOND BILLET_NS_PER_SECOND
+
+static char base[128];
+static char host_program[4096];
+static char driver_path[4096];
+static struct billet_driver_paths paths;
+
+static const struct billet_identity identity = {
+    .struct_size = sizeof(identity),
+    .deployment = "test-deployment",
+    .tenant = "default",
+    .environment = "pretend",
+    .lease = LEASE,
+    .run = "run-1",
+    .agent = "agent \xc3\xa9",
+    .issue = "",
+    .fence = 3,
+    .generation = 2,
+};
+
+static void
+set_up(void)
+{
+    const char *build = getenv("top_builddir");
+    snprintf(host_program, sizeof(host_program), "%s/billet-driver-host", build ? build : ".");
+    snprintf(driver_path, sizeof(driver_path), "%s/.libs/driver_fake.so", build ? build : ".");
+    snprintf(base, sizeof(base), "/tmp/billet-client-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(base));
+    chmod(driver_path, 0755); /* a permissive umask of the builder is not what is tested here */
+    paths = (struct billet_driver_paths){.host_program = host_program,
+                                         .runtime_directory = base,
+                                         .state_directory = base,
+                                         .libexec_directory = "/nowhere"};
+}
+
+static void
+tear_down(void)
+{
+    char command[256];
+    snprintf(command, sizeof(command), "rm -rf %s", base);
+    ck_assert_int_eq(system(command), 0);
+    /* Whatever the test did to its hosts: no child is left, dead or alive. */
+    ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+/* Settings from "name=value" strings. */
+static void
+settings_of(struct billet_settings *settings, const char *const *lines)
+{
+    *settings = (struct billet_settings)BILLET_SETTINGS_INIT;
+    for (int line = 1; *lines != NULL; lines++, line++) {
+        char *copy = strdup(*lines);
+        char *value = strchr(copy, '=');
+        *value++ = '\0';
+        ck_assert(billet_settings_add(settings, copy, value, "/etc/test.conf", line, 10, 1));
+        free(copy);
+    }
+}
+
+static struct billet_driver_client *
+start(void)
+{
+    struct billet_error error = BILLET_ERROR_INIT;
+    struct billet_driver_client *client = NULL;
+    int result = billet_driver_start("fake", driver_path, &paths,
+                                     billet_clock_monotonic() + 20 * SECOND, &client, &error);
+    ck_assert_msg(result == 0, "%s", error.message);
+    return client;
+}
+
+static int
+acquire(struct billet_driver_client *client, const struct billet_driver_call *call,
+        struct billet_error *error)
+{
+    struct billet_driver_lease lease = {0};
+    int result = billet_driver_acquire(client, call, 0, &lease, error);
+    json_decref(lease.facts);
+    return result;
+}
+
+static int
+devnull(void)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    return fd;
+}
+
+/* Run to the end; output (may be NULL) gets what came out of stdout. */
+static int
+run_exec(struct billet_driver_client *client, const struct billet_driver_call *call,
+         const char *const *argv, const char *const *environment, int64_t timeout_ns,
+         struct billet_exec_result *result, struct billet_buffer *output,
+         struct billet_error *error)
+{
+    static const char *const none[] = {NULL};
+    int null = devnull();
+    int out = memfd_create("out", MFD_CLOEXEC);
+    struct billet_driver_exec exec = {.argv = argv,
+                                      .environment = environment != NULL ? environment : none,
+                                      .directory = "",
+                                      .fds = {null, out, null},
+                                      .timeout_ns = timeout_ns};
+    struct billet_driver_exec_state state = {0};
+    int outcome = billet_driver_exec_begin(client, call, &exec, error);
+    for (int i = 0; i < 600 && outcome == 0 && !state.ended; i++) {
+        struct pollfd wait = {.fd = billet_driver_poll_fd(client), .events = POLLIN};
+        poll(&wait, 1, 100);
+        outcome = billet_driver_exec_step(client, &state, error);
+    }
+    if (outcome == 0) {
+        ck_assert(state.ended);
+        ck_assert(state.started);
+        *result = state.result;
+    }
+    if (output != NULL) {
+        ck_assert_int_eq(lseek(out, 0, SEEK_SET), 0);
+        ck_assert_int_eq(billet_io_read_all(out, output, 64 << 20, NULL), 0);
+    }
+    close(out);
+    close(null);
+    return outcome;
+}
+
+static void
+count_check(int outcome, const char *name, const char *message, const char *hint, void *context)
+{
+    int *counts = context;
+    (void)name;
+    (void)hint;
+    counts[outcome]++;
+    if (strcmp(name, "token") == 0)
+        ck_assert_ptr_null(strstr(message, "hunter2"));
+    if (strcmp(name, "token") == 0 && outcome == BILLET_CHECK_PASS)
+        ck_assert_str_eq(message, "a token of 7 bytes");
+}
+
+struct seen {
+    int count;
+    char ref[BILLET_REF_MAX];
+    uint64_t fence;
+    uint64_t generation;
+};
+
+static void
+see(const struct billet_resource *resource, void *context)
+{
+    struct seen *seen = context;
+    seen->count++;
+    snprintf(seen->ref, sizeof(seen->ref), "%s", resource->ref);
+    seen->fence = resource->fence;
+    seen->generation = resource->generation;
+    ck_assert_str_eq(resource->deployment, "test-deployment");
+    ck_assert_str_eq(resource->lease, LEASE);
+    ck_assert(resource->age_ns >= 0 && resource->age_ns < 60 * SECOND);
+}
+
+START_TEST(every_operation_works)
+{
+    struct billet_error error = BILLET_ERROR_INIT;
+    struct billet_driver_client *client = start();
+    const struct billet_driver_info *info = billet_driver_info(client);
+    struct billet_settings settings;
+    struct billet_driver_lease lease = {0};
+    struct billet_exec_result result = {0};
+    cleanup_buffer struct billet_buffer output = BILLET_BUFFER_INIT;
+    cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
+    json_t *facts = NULL;
+    int counts[4] = {0};
+    struct seen seen = {0};
+    const char *const lines[] = {"exit_code=7", "token=@secret:test", NULL};
+    const char *const argv[] = {"make", "all of it", NULL};
+    const struct billet_driver_secret secret = {"token", "hunter2"};
+    settings_of(&settings, lines);
+    struct billet_driver_call call = {
+        .identity = &identity, .settings = &settings, .secrets = &secret, .secret_count = 1};
+
+    ck_assert_str_eq(info->name, "fake");
+    ck_assert_str_eq(info->version, "1.0");
+    ck_assert_uint_eq(info->abi_major, BILLET_ABI_MAJOR);
+    ck_assert_int_eq(info->thread_model, BILLET_THREADS_SIGNAL);
+    ck_assert_ptr_nonnull(billet_option_find(info->options.items, info->options.count, "token"));
+    ck_assert((info->callbacks & (1u << BILLET_OPERATION_list)) != 0);
+    ck_assert((info->callbacks & (1u << BILLET_OPERATION_put)) == 0);
+
+    ck_assert_int_eq(billet_driver_check_config(client, &call, &error), 0);
+    ck_assert_int_eq(billet_driver_probe(client, &call, count_check, counts, &error), 0);
+    ck_assert_int_eq(counts[BILLET_CHECK_PASS], 2);
+    ck_assert_int_eq(counts[BILLET_CHECK_FAIL], 0);
+    ck_assert_int_eq(billet_driver_dump(client, &(struct billet_driver_call){0}, &facts, &error),
+                     0);
+    ck_assert_str_eq(billet_json_string(facts, "runs", ""), "nothing");
+    json_decref(facts);
+
+    ck_assert_int_eq(billet_driver_acquire(client, &call, 60 * SECOND, &lease, &error), 0);
+    ck_assert_str_eq(lease.ref, "fake-" LEASE);
+    ck_assert(lease.expires_ns > billet_clock_wall());
+    ck_assert_str_eq(billet_json_string(lease.facts, "resource", ""), "fake-" LEASE);
+
+    ck_assert_int_eq(billet_driver_list(client, &call, see, &seen, &error), 0);
+    ck_assert_int_eq(seen.count, 1);
+    ck_assert_str_eq(seen.ref, lease.ref);
+    ck_assert_uint_eq(seen.fence, 3);
+    ck_assert_uint_eq(seen.generation, 2);
+
+    int root = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    facts = NULL;
+    ck_assert_int_eq(billet_driver_realize(client, &call, BILLET_WORKSPACE_IN_PLACE, root, base,
+                                           &directory, &facts, &error),
+                     0);
+    close(root);
+    ck_assert_str_eq(billet_buffer_text(&directory), base);
+    ck_assert_str_eq(billet_json_string(facts, "workspace", ""), base);
+    json_decref(facts);
+
+    ck_assert_int_eq(run_exec(client, &call, argv, NULL, 0, &result, &output, &error), 0);
+    ck_assert_int_eq(result.outcome, BILLET_OUTCOME_EXITED);
+    ck_assert_int_eq(result.value, 7);
+    char wanted[256];
+    snprintf(wanted, sizeof(wanted), "%s: make 'all of it'\n", base);
+    ck_assert_str_eq(billet_buffer_text(&output), wanted);
+
+    ck_assert_int_eq(billet_driver_release(client, &call, BILLET_DISPOSE_STOP, &error), 0);
+    json_t *kept = lease.facts;
+    ck_assert_int_eq(
+        billet_driver_resume(client, &call, "fake-" LEASE, kept, false, &lease, &error), 0);
+    json_decref(kept);
+    json_decref(lease.facts);
+    ck_assert_int_eq(billet_driver_release(client, &call, BILLET_DISPOSE_KEEP, &error), 0);
+    call.flags = BILLET_CALL_DRY_RUN;
+    ck_assert_int_eq(billet_driver_destroy(client, &call, lease.ref, NULL, &error), 0);
+    memset(&seen, 0, sizeof(seen));
+    call.flags = 0;
+    ck_assert_int_eq(billet_driver_list(client, &call, see, &seen, &error), 0);
+    ck_assert_int_eq(seen.count, 1);
+    /* by label alone, and again: idempotent */
+    ck_assert_int_eq(billet_driver_destroy(client, &call, "", NULL, &error), 0);
+    ck_assert_int_eq(billet_driver_destroy(client, &call, lease.ref, NULL, &error), 0);
+    memset(&seen, 0, sizeof(seen));
+    ck_assert_int_eq(billet_driver_list(client, &call, see, &seen, &error), 0);
+    ck_assert_int_eq(seen.count, 0);
+    ck_assert_int_eq(
+        billet_driver_resume(client, &call, "fake-" LEASE, NULL, false, &lease, &error),
+        -BILLET_CLASS_LOST);
+    ck_assert(billet_driver_alive(client));
+    billet_driver_stop(client);
+    billet_settings_free(&settings);
+}
+END_TEST
+
+/* Make the call that reaches an operation; the lease is there where it is needed. */
+static int
+reach(struct billet_driver_client *client, const struct billet_driver_call *call,
+      const struct billet_driver_call *bad, int operation, struct billet_error *error)
+{
+    static const char *const argv[] = {"true", NULL};
+    struct billet_driver_lease lease = {0};
+    struct billet_exec_result result;
+    cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
+    json_t *facts = NULL;
+    int counts[4] = {0};
+    struct seen seen = {0};
+    int outcome;
+    if (operation == BILLET_OPERATION_release || operation == BILLET_OPERATION_realize ||
+        operation == BILLET_OPERATION_exec) {
+        outcome = acquire(client, call, error);
+        ck_assert_msg(outcome == 0, "%s", error->message);
+    }
+    switch (operation) {
+    case BILLET_OPERATION_check_config:
+        return billet_driver_check_config(client, bad, error);
+    case BILLET_OPERATION_probe:
+        return billet_driver_probe(client, bad, count_check, counts, error);
+    case BILLET_OPERATION_acquire:
+        return acquire(client, bad, error);
+    case BILLET_OPERATION_resume:
+        ck_assert_int_eq(acquire(client, call, error), 0);
+        ck_assert_int_eq(billet_driver_release(client, call, BILLET_DISPOSE_KEEP, error), 0);
+        outcome = billet_driver_resume(client, bad, "fake-" LEASE, NULL, false, &lease, error);
+        json_decref(lease.facts);
+        return outcome;
+    case BILLET_OPERATION_release:
+        return billet_driver_release(client, bad, BILLET_DISPOSE_DESTROY, error);
+    case BILLET_OPERATION_destroy:
+        return billet_driver_destroy(client, bad, "", NULL, error);
+    case BILLET_OPERATION_list:
+        return billet_driver_list(client, bad, see, &seen, error);
+    case BILLET_OPERATION_realize:
+        outcome = billet_driver_realize(client, bad, BILLET_WORKSPACE_NONE, -1, "", &directory,
+                                        &facts, error);
+        json_decref(facts);
+        return outcome;
+    case BILLET_OPERATION_exec:
+        return run_exec(client, bad, argv, NULL, SECOND, &result, NULL, error);
+    default:
+        return billet_driver_dump(client, bad, &facts, error);
+    }
+}
+
+static const int broken_operations[] = {
+    BILLET_OPERATION_check_config, BILLET_OPERATION_probe,   BILLET_OPERATION_acquire,
+    BILLET_OPERATION_resume,       BILLET_OPERATION_release, BILLET_OPERATION_destroy,
+    BILLET_OPERATION_list,         BILLET_OPERATION_realize, BILLET_OPERATION_exec,
+    BILLET_OPERATION_dump,
+};
+#define OPERATIONS (int)(sizeof(broken_operations) / sizeof(broken_operations[0]))
+
+static const struct {
+    const char *action;
+    int error_class;
+    const char *code;
+    const char *says;
+    bool alive;
+} ways[] = {
+    {"segv", BILLET_CLASS_DRIVER, "driver_crashed", "killed by signal 11 (segmentation fault)", 0},
+    {"abort", BILLET_CLASS_DRIVER, "driver_crashed", "killed by signal 6", false},
+    {"exit:3", BILLET_CLASS_DRIVER, "driver_crashed", "exited with status 3", false},
+    {"exit:0", BILLET_CLASS_DRIVER, "driver_crashed", "exited with status 0", false},
+    {"lose", BILLET_CLASS_DRIVER, "driver_crashed", "exited with status 98", false},
+    {"short", BILLET_CLASS_DRIVER, "driver_bad_answer", "too short", false},
+    {"oversized", BILLET_CLASS_DRIVER, "driver_bad_answer", "oversized", false},
+    {"garbage", BILLET_CLASS_DRIVER, "driver_bad_answer", "not a frame", false},
+    {"other", BILLET_CLASS_DRIVER, "driver_bad_answer", "another call", false},
+    {"positive", BILLET_CLASS_DRIVER, "driver_bad_answer", "returned 7", false},
+    {"ok_error", BILLET_CLASS_DRIVER, "driver_bad_answer", "with an error filled in", false},
+    {"no_message", BILLET_CLASS_DRIVER, "driver_no_reason", "without a reason", true},
+    {"fail:capacity", BILLET_CLASS_CAPACITY, "fake_failure", "as the script says", true},
+    {"hang", BILLET_CLASS_TIMEOUT, "driver_deadline", "was killed", false},
+};
+#define WAYS (int)(sizeof(ways) / sizeof(ways[0]))
+
+START_TEST(misbehaviour_ends_one_call_and_names_the_driver)
+{
+    int operation = broken_operations[_i / WAYS];
+    int way = _i % WAYS;
+    const char *name = billet_operations[operation].name;
+    struct billet_error error = BILLET_ERROR_INIT;
+    struct billet_settings good;
+    struct billet_settings bad;
+    char script[128];
+    snprintf(script, sizeof(script), "script=%s:%s", name, ways[way].action);
+    if (strncmp(ways[way].action, "lose", 4) == 0 && operation == BILLET_OPERATION_check_config)
+        ck_assert_str_eq(name, "check_config");
+    const char *const lines[] = {script, NULL};
+    const char *const none[] = {NULL};
+    settings_of(&good, none);
+    settings_of(&bad, lines);
+    struct billet_driver_call call = {.identity = &identity, .settings = &good};
+    struct billet_driver_call bad_call = {.identity = &identity, .settings = &bad};
+    if (strcmp(ways[way].action, "hang") == 0) {
+        bad_call.deadline_ns =
+            operation == BILLET_OPERATION_exec ? 0 : billet_clock_monotonic() + SECOND / 2;
+    }
+    struct billet_driver_client *client = start();
+    int result;
+    if (operation == BILLET_OPERATION_exec && strcmp(ways[way].action, "hang") == 0) {
+        /* exec has no deadline: the caller cancels, and the host is killed when that does nothing
+         */
+        static const char *const argv[] = {"true", NULL};
+        static const char *const environment[] = {NULL};
+        int null = devnull();
+        struct billet_driver_exec exec = {
+            .argv = argv, .environment = environment, .directory = "", .fds = {null, null, null}};
+        struct billet_driver_exec_state state = {0};
+        ck_assert_int_eq(acquire(client, &call, &error), 0);
+        result = billet_driver_exec_begin(client, &bad_call, &exec, &error);
+        ck_assert_int_eq(result, 0);
+        ck_assert_int_eq(billet_driver_exec_cancel(client, &error), 0);
+        int64_t from = billet_clock_monotonic();
+        while (result == 0 && !state.ended && billet_clock_monotonic() - from < 20 * SECOND) {
+            struct pollfd wait = {.fd = billet_driver_poll_fd(client), .events = POLLIN};
+            poll(&wait, 1, 200);
+            result = billet_driver_exec_step(client, &state, &error);
+        }
+        ck_assert(billet_clock_monotonic() - from >= 4 * SECOND);
+        close(null);
+    } else {
+        result = reach(client, &call, &bad_call, operation, &error);
+    }
+    ck_assert_msg(result == -ways[way].error_class, "%s %s: %d %s", name, ways[way].action, result,
+                  error.message);
+    ck_assert_str_eq(error.code, ways[way].code);
+    ck_assert_msg(strstr(error.message, ways[way].says) != NULL, "%s", error.message);
+    if (ways[way].error_class != BILLET_CLASS_CAPACITY)
+        ck_assert_msg(strstr(error.message, "driver fake") != NULL, "%s", error.message);
+    ck_assert_msg(strstr(error.message, name) != NULL, "%s", error.message);
+    ck_assert_int_eq(billet_driver_alive(client), ways[way].alive);
+    if (!ways[way].alive) {
+        ck_assert_int_eq(billet_driver_check_config(client, &call, &error), -BILLET_CLASS_DRIVER);
+        ck_assert_str_eq(error.code, "driver_gone");
+        ck_assert_msg(strstr(error.message, ways[way].says) != NULL, "%s", error.message);
+    }
+    billet_driver_stop(client);
+    /* A new one goes on where that one died. */
+    client = start();
+    ck_assert_int_eq(billet_driver_destroy(client, &call, "", NULL, &error), 0);
+    billet_driver_stop(client);
+    billet_settings_free(&good);
+    billet_settings_free(&bad);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *suite = suite_create("driver_client");
+    TCase *whole = tcase_create("operations");
+    tcase_add_checked_fixture(whole, set_up, tear_down);
+    tcase_set_timeout(whole, 60);
+    tcase_add_test(whole, every_operation_works);
+    suite_add_tcase(suite, whole);
+    TCase *broken = tcase_create("misbehaviour");
+    tcase_add_checked_fixture(broken, set_up, tear_down);
+    tcase_set_timeout(broken, 60);
+    tcase_add_loop_test(broken, misbehaviour_ends_one_call_and_names_the_driver, 0,
+                        OPERATIONS * WAYS);
+    suite_add_tcase(suite, broken);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_tap(runner, "-");
+    srunner_run_all(runner, CK_SILENT);
+    srunner_free(runner);
+    return 0;
+}
