@@ -21,15 +21,15 @@
 #define BILLET_ENVIRONMENT_DRAINED "drained"
 
 struct billet_environment {
-    char *id;          /* UUIDv7 in the store; "" for file and built-in */
-    char *tenant;      /* owner; "" means every tenant may use it (files, built-in) */
+    char *id;     /* UUIDv7 in the store; "" for file and built-in */
+    char *tenant; /* owner; "" means every tenant may use it (files, built-in) */
     char *name;
     char *driver;
     char *description;
-    char *status;      /* BILLET_ENVIRONMENT_* */
-    char *reason;      /* why drained or archived */
-    char *source;      /* "file", "store", "builtin" */
-    int64_t revision;  /* store: rises with each change */
+    char *status;       /* BILLET_ENVIRONMENT_* */
+    char *reason;       /* why drained or archived */
+    char *source;       /* "file", "store", "builtin" */
+    int64_t revision;   /* store: rises with each change */
     int64_t created_ns; /* wall; 0 when not in the store */
     int64_t updated_ns;
     struct billet_settings settings; /* all other keys, env.NAME ones included, as written */
@@ -41,9 +41,15 @@ struct billet_environment {
     int workspace_mode;              /* BILLET_WORKSPACE_*, -1: the driver's default */
     int64_t timeout_ns;              /* 0: none */
     int64_t kill_after_ns;
+    bool reuse;
+
+    struct billet_origin origin; /* of the [environment NAME] header; text NULL when unknown */
 };
 
-#define BILLET_ENVIRONMENT_INIT {.workspace_mode = -1}
+#define BILLET_ENVIRONMENT_INIT \
+    {                           \
+        .workspace_mode = -1    \
+    }
 
 void billet_environment_free(struct billet_environment *environment);
 int billet_environment_copy(struct billet_environment *to, const struct billet_environment *from,
@@ -60,15 +66,20 @@ int billet_environment_from_file(const char *path, struct billet_environment *en
                                  struct billet_diagnostics *diagnostics,
                                  struct billet_error *error);
 
-/* Give core's keys types and split off the driver's; problems to diagnostics at their places. env.NAME: NAME is
- * [A-Za-z_][A-Za-z0-9_]*, the value has no NUL. */
+/* Give core's keys types and split off the driver's; problems to diagnostics at their places.
+ * env.NAME: NAME is [A-Za-z_][A-Za-z0-9_]*, the value has no NUL. */
 int billet_environment_resolve(struct billet_environment *environment,
                                struct billet_diagnostics *diagnostics);
 
+/* Put what [driver D] gives for the driver's options under driver_settings, for every name that the
+ * environment itself does not set. After billet_environment_resolve. */
+int billet_environment_apply_defaults(const struct billet_configuration *configuration,
+                                      struct billet_environment *environment);
+
 /* settings as {"key": "value" or [..]} for the store, and back. */
 json_t *billet_environment_settings_to_json(const struct billet_environment *environment);
-int billet_environment_settings_from_json(struct billet_environment *environment, const json_t *object,
-                                          struct billet_error *error);
+int billet_environment_settings_from_json(struct billet_environment *environment,
+                                          const json_t *object, struct billet_error *error);
 /* As a config file would have it. */
 void billet_environment_to_snippet(FILE *to, const struct billet_environment *environment);
 

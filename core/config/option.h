@@ -32,7 +32,8 @@ struct billet_values {
 /* Turn settings into values with defaults. Problems go to diagnostics at the setting's place:
  * unknown name (with the nearest known one), wrong type, out of range, no such choice, pattern,
  * required and missing, a literal in a secret field. who names the section, "[environment build1]".
- * place is where a missing required one is reported. Returns 0, or the class of the first problem. */
+ * place is where a missing required one is reported. Returns 0, or the class of the first problem.
+ */
 int billet_options_resolve(const struct billet_option *options, size_t count,
                            const struct billet_settings *settings, const char *who,
                            const struct billet_origin *place, struct billet_values *values,
@@ -57,13 +58,29 @@ void billet_option_table_free(struct billet_option_table *table);
 const struct billet_option *billet_option_find(const struct billet_option *options, size_t count,
                                                const char *name);
 
+/* "string", "boolean" ... */
+const char *billet_option_type_name(int32_t type);
+/* "1 to 65535", "at least 10s", "" when unbounded. */
+void billet_option_format_range(char *to, size_t size, const struct billet_option *option);
+
+/* The messages that core's own sections share with resolve. */
+void billet_options_report_unknown(const struct billet_option *options, size_t count,
+                                   const char *who, const struct billet_setting *setting,
+                                   struct billet_diagnostics *diagnostics);
+void billet_options_report_twice(const struct billet_setting *first,
+                                 const struct billet_setting *second,
+                                 struct billet_diagnostics *diagnostics);
+/* A NULL-terminated list of count pointers, kept in *lists (of values and tables). */
+const char **billet_option_list_new(void **lists, size_t count);
+void billet_option_lists_free(void *lists);
+
 /* JSON Schema 2020-12; secrets carry format "secret-ref". */
 json_t *billet_options_to_schema(const char *driver, const char *text,
                                  const struct billet_option *options, size_t count);
 /* A commented [environment NAME] snippet. */
 void billet_options_to_snippet(FILE *to, const char *driver, const struct billet_option *options,
                                size_t count);
-/* The OPTIONS section as mdoc: .It Ic name = ... */
+/* The OPTIONS section as mdoc, without its .Sh: a list with .It Ic name = ... */
 void billet_options_to_mdoc(FILE *to, const struct billet_option *options, size_t count);
 
 #endif

@@ -11,6 +11,7 @@
 #include <billet/types.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 /* Where a value comes from. file "" : the command line, environment or store; text says which. */
 struct billet_origin {
@@ -32,7 +33,10 @@ struct billet_settings {
     size_t capacity;
 };
 
-#define BILLET_SETTINGS_INIT {0}
+#define BILLET_SETTINGS_INIT \
+    {                        \
+        0                    \
+    }
 
 /* Copies all. Later entries of one name win, except where the option is a list: they add up. */
 bool billet_settings_add(struct billet_settings *settings, const char *name, const char *value,
@@ -40,10 +44,15 @@ bool billet_settings_add(struct billet_settings *settings, const char *name, con
 /* The last value of that name, or NULL. */
 const struct billet_setting *billet_settings_get(const struct billet_settings *settings,
                                                  const char *name);
+/* A copy of one; and drop all of a name. */
+bool billet_settings_append(struct billet_settings *settings, const struct billet_setting *setting);
+void billet_settings_remove(struct billet_settings *settings, const char *name);
+/* What *to held before is not freed. */
 bool billet_settings_copy(struct billet_settings *to, const struct billet_settings *from);
 void billet_settings_free(struct billet_settings *settings);
 
-/* Problems found while reading what people wrote; each prints as file:line:column: error: message */
+/* Problems found while reading what people wrote; each prints as file:line:column: error: message
+ */
 #define BILLET_DIAGNOSTIC_ERROR 1
 #define BILLET_DIAGNOSTIC_WARNING 2
 
@@ -64,14 +73,19 @@ struct billet_diagnostics {
     bool overflow; /* more than 1000; the rest was dropped */
 };
 
-#define BILLET_DIAGNOSTICS_INIT {0}
+#define BILLET_DIAGNOSTICS_INIT \
+    {                           \
+        0                       \
+    }
 
 void billet_diagnostics_add(struct billet_diagnostics *list, int severity, const char *file,
                             int line, int column, const char *code, const char *format, ...)
     __attribute__((format(printf, 7, 8)));
-/* The first error as an error object: "file:line:column: message" (and "N more" as the hint). 0 when
- * there is none. */
+/* The first error as an error object: "file:line:column: message" (and "N more" as the hint). 0
+ * when there is none. */
 int billet_diagnostics_error(const struct billet_diagnostics *list, struct billet_error *error);
+/* One line each, "file:line:column: error: message"; control bytes are escaped. */
+void billet_diagnostics_print(FILE *to, const struct billet_diagnostics *list);
 void billet_diagnostics_free(struct billet_diagnostics *list);
 
 #endif
