@@ -17,7 +17,10 @@ struct billet_buffer {
     bool failed; /* an append did not succeed; the content is not whole */
 };
 
-#define BILLET_BUFFER_INIT {0}
+#define BILLET_BUFFER_INIT \
+    {                      \
+        0                  \
+    }
 
 void billet_buffer_append(struct billet_buffer *buffer, const void *bytes, size_t length);
 void billet_buffer_add(struct billet_buffer *buffer, const char *text);

@@ -48,11 +48,11 @@ billet_cleanup_dir(DIR **dir)
 #define cleanup_dir __attribute__((cleanup(billet_cleanup_dir)))
 
 /* Take the pointer out of a cleanup variable. */
-#define billet_steal(pointer)                                                                      \
-    __extension__({                                                                                \
-        __auto_type billet_stolen = (pointer);                                                     \
-        (pointer) = NULL;                                                                          \
-        billet_stolen;                                                                             \
+#define billet_steal(pointer)                  \
+    __extension__({                            \
+        __auto_type billet_stolen = (pointer); \
+        (pointer) = NULL;                      \
+        billet_stolen;                         \
     })
 
 static inline int

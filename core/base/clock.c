@@ -43,9 +43,12 @@ struct unit {
 
 /* Largest first: the order in which they are written out. */
 static const struct unit durations[] = {
-    {"d", 86400 * BILLET_NS_PER_SECOND}, {"h", 3600 * BILLET_NS_PER_SECOND},
-    {"m", 60 * BILLET_NS_PER_SECOND},    {"s", BILLET_NS_PER_SECOND},
-    {"ms", INT64_C(1000000)},            {"us", INT64_C(1000)},
+    {"d", 86400 * BILLET_NS_PER_SECOND},
+    {"h", 3600 * BILLET_NS_PER_SECOND},
+    {"m", 60 * BILLET_NS_PER_SECOND},
+    {"s", BILLET_NS_PER_SECOND},
+    {"ms", INT64_C(1000000)},
+    {"us", INT64_C(1000)},
     {"ns", INT64_C(1)},
 };
 

@@ -74,9 +74,8 @@ returned_class(const struct billet_error *error)
     return error != NULL && error->error_class > 0 ? -error->error_class : -BILLET_CLASS_INTERNAL;
 }
 
-static void
-fill(struct billet_error *error, int error_class, const char *code, const char *format,
-     va_list arguments) __attribute__((format(printf, 4, 0)));
+static void fill(struct billet_error *error, int error_class, const char *code, const char *format,
+                 va_list arguments) __attribute__((format(printf, 4, 0)));
 
 static void
 fill(struct billet_error *error, int error_class, const char *code, const char *format,
@@ -87,8 +86,7 @@ fill(struct billet_error *error, int error_class, const char *code, const char *
     error->struct_size = sizeof(*error);
     error->error_class = error_class;
     error->retryable = error_class == BILLET_CLASS_UNAVAILABLE ||
-                       error_class == BILLET_CLASS_TIMEOUT ||
-                       error_class == BILLET_CLASS_CAPACITY;
+                       error_class == BILLET_CLASS_TIMEOUT || error_class == BILLET_CLASS_CAPACITY;
     error->sys_errno = 0;
     error->hint[0] = '\0';
     billet_text_copy(error->code, sizeof(error->code), code);

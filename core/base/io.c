@@ -134,7 +134,8 @@ trusted_owner(uid_t owner)
     return owner == 0 || owner == geteuid();
 }
 
-/* One directory of the walk; sticky directories of root are passed when the next is the caller's. */
+/* One directory of the walk; sticky directories of root are passed when the next is the caller's.
+ */
 static int
 check_directory(const struct stat *status, const char *path, size_t length,
                 struct billet_error *error)
@@ -142,8 +143,7 @@ check_directory(const struct stat *status, const char *path, size_t length,
     if (!trusted_owner(status->st_uid))
         return untrusted(error, path, length, "belongs to another user",
                          "chown it to root or to the user who runs billet");
-    if ((status->st_mode & 022) != 0 &&
-        !((status->st_mode & S_ISVTX) != 0 && status->st_uid == 0))
+    if ((status->st_mode & 022) != 0 && !((status->st_mode & S_ISVTX) != 0 && status->st_uid == 0))
         return untrusted(error, path, length, "is writable by group or others",
                          "chmod go-w the directory");
     return 0;
@@ -161,8 +161,7 @@ billet_io_open_trusted(const char *path, unsigned flags, int *fd, struct billet_
     if (lstat(path, &status) != 0)
         return billet_error_errno(error, 0, "io_failed", errno, "cannot open %s", path);
     if (S_ISLNK(status.st_mode))
-        return untrusted(error, path, strlen(path), "is a symbolic link",
-                         "name the file itself");
+        return untrusted(error, path, strlen(path), "is a symbolic link", "name the file itself");
     /* Links among the directories are followed once, here; the result has none, and the walk below
      * refuses any that appears afterwards. */
     real = realpath(path, NULL);
@@ -189,7 +188,8 @@ billet_io_open_trusted(const char *path, unsigned flags, int *fd, struct billet_
             return result;
         name = slash + 1;
     }
-    cleanup_fd int file = openat(at, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    cleanup_fd int file =
+        openat(at, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (file < 0 || fstat(file, &status) != 0)
         return billet_error_errno(error, 0, "io_failed", errno, "cannot open %s", path);
     if (!S_ISREG(status.st_mode))

@@ -120,8 +120,7 @@ billet_json_list(const json_t *object, const char *key, struct billet_strings *l
         return true;
     if (!json_is_array(array))
         return false;
-    json_array_foreach(array, index, item)
-    {
+    json_array_foreach (array, index, item) {
         if (!billet_strings_take(list, billet_json_get_bytes(item)))
             return false;
     }

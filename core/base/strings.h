@@ -15,11 +15,15 @@ struct billet_strings {
     size_t capacity;
 };
 
-#define BILLET_STRINGS_INIT {0}
+#define BILLET_STRINGS_INIT \
+    {                       \
+        0                   \
+    }
 
 /* Each returns false when memory ran out, with the list as it was. */
 bool billet_strings_add(struct billet_strings *list, const char *text);
-bool billet_strings_take(struct billet_strings *list, char *text); /* owns text, also on failure; NULL fails */
+bool billet_strings_take(struct billet_strings *list,
+                         char *text); /* owns text, also on failure; NULL fails */
 bool billet_strings_format(struct billet_strings *list, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* NAME=VALUE: replaces the entry of that name or adds one. */

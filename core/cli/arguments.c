@@ -66,7 +66,8 @@ unknown_option(struct cli *cli, const char *name)
     size_t count = 0;
     const struct cli_option *tables[] = {cli->command->options, cli_common_options};
     for (size_t t = 0; t < 2; t++)
-        for (const struct cli_option *o = tables[t]; o != NULL && o->name != NULL && count < 63; o++)
+        for (const struct cli_option *o = tables[t]; o != NULL && o->name != NULL && count < 63;
+             o++)
             names[count++] = o->name;
     names[count] = NULL;
     const char *near = billet_text_nearest(name, names);
@@ -238,9 +239,11 @@ print_option(const struct cli_option *option)
     char left[64];
     if (option->id < 256)
         snprintf(left, sizeof(left), "-%c, --%s%s%s", option->id, option->name,
-                 option->argument != NULL ? " " : "", option->argument != NULL ? option->argument : "");
+                 option->argument != NULL ? " " : "",
+                 option->argument != NULL ? option->argument : "");
     else
-        snprintf(left, sizeof(left), "    --%s%s%s", option->name, option->argument != NULL ? " " : "",
+        snprintf(left, sizeof(left), "    --%s%s%s", option->name,
+                 option->argument != NULL ? " " : "",
                  option->argument != NULL ? option->argument : "");
     if (strlen(left) < 28)
         printf("  %-28s%s\n", left, option->text);

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "cli/output.h"
 #include "run/resolve.h"
@@ -27,8 +28,8 @@ cli_checks_add(struct cli_checks *checks, int outcome, const char *name, const c
                const char *hint)
 {
     static const char *const words[] = {"?", "PASS", "WARN", "FAIL"};
-    const char *word = outcome >= BILLET_CHECK_PASS && outcome <= BILLET_CHECK_FAIL ? words[outcome]
-                                                                                   : words[3];
+    const char *word =
+        outcome >= BILLET_CHECK_PASS && outcome <= BILLET_CHECK_FAIL ? words[outcome] : words[3];
     checks->failures += outcome == BILLET_CHECK_FAIL;
     checks->warnings += outcome == BILLET_CHECK_WARN;
     json_array_append_new(checks->list, json_pack("{s:s, s:s, s:s, s:s}", "outcome", word, "name",
@@ -68,8 +69,8 @@ probe_with(struct cli_checks *checks, const char *driver, const struct billet_se
     billet_error_clear(&cli->error);
     int result = billet_context_driver(cli->context, driver, &client, &cli->error);
     if (result == 0)
-        result = billet_driver_await(client, billet_clock_monotonic() + START_DEADLINE,
-                                     &cli->error);
+        result =
+            billet_driver_await(client, billet_clock_monotonic() + START_DEADLINE, &cli->error);
     if (result == 0) {
         const struct billet_driver_info *info = billet_driver_info(client);
         snprintf(what, sizeof(what), "%.31s loads from %.400s", info->version, info->path);

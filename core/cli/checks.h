@@ -25,7 +25,8 @@ void cli_checks_error(struct cli_checks *checks, const char *name,
 /* What the driver's own probe says, with an environment of nothing but defaults. */
 void cli_checks_driver(struct cli_checks *checks, const char *driver);
 /* The driver's probe with this environment's settings. */
-void cli_checks_environment(struct cli_checks *checks, const struct billet_environment *environment);
+void cli_checks_environment(struct cli_checks *checks,
+                            const struct billet_environment *environment);
 /* Print the JSON if asked for; 0, or FINDINGS when something failed. */
 int cli_checks_finish(struct cli_checks *checks);
 

@@ -8,6 +8,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/output.h"
 #include "run/resolve.h"
@@ -15,7 +17,8 @@
 
 #define START_DEADLINE (10 * BILLET_NS_PER_SECOND)
 
-/* Values of one environment against its driver's table; a driver that cannot be asked is a finding. */
+/* Values of one environment against its driver's table; a driver that cannot be asked is a finding.
+ */
 static void
 check_environment(struct cli *cli, struct billet_environment *environment,
                   struct billet_diagnostics *found)
@@ -25,8 +28,8 @@ check_environment(struct cli *cli, struct billet_environment *environment,
     struct billet_values values = {0};
     const struct billet_origin *place = NULL;
     char who[128];
-    const struct billet_section *section = billet_configuration_find(
-        cli->context->configuration, "environment", environment->name);
+    const struct billet_section *section =
+        billet_configuration_find(cli->context->configuration, "environment", environment->name);
 
     if (section != NULL)
         place = &section->origin;
@@ -47,8 +50,9 @@ check_environment(struct cli *cli, struct billet_environment *environment,
         else
             result = billet_driver_check_config(client, &call, &error);
     }
+    const char *where = place != NULL ? place->text : "the store";
     if (result < 0)
-        billet_diagnostics_add(found, BILLET_DIAGNOSTIC_ERROR, place != NULL ? place->text : "store",
+        billet_diagnostics_add(found, BILLET_DIAGNOSTIC_ERROR, where,
                                place != NULL ? place->line : 0, place != NULL ? 1 : 0, error.code,
                                "%s %s%s%s", who, error.message, error.hint[0] != '\0' ? ": " : "",
                                error.hint);
@@ -166,8 +170,8 @@ show_section(struct cli *cli, const char *kind, const char *name,
         show_defaults(cli, kind, section, origin, list);
     if (!cli->json)
         printf("\n");
-    json_array_append_new(sections, json_pack("{s:s, s:s, s:o}", "kind", kind, "name", name,
-                                              "settings", list));
+    json_array_append_new(
+        sections, json_pack("{s:s, s:s, s:o}", "kind", kind, "name", name, "settings", list));
 }
 
 static int
@@ -207,8 +211,8 @@ run_show(struct cli *cli)
         shown = true;
     }
     if (cli->json)
-        cli_print_json(json_pack("{s:s, s:o}", "format_version", BILLET_FORMAT_VERSION, "sections",
-                                 sections));
+        cli_print_json(
+            json_pack("{s:s, s:o}", "format_version", BILLET_FORMAT_VERSION, "sections", sections));
     else
         json_decref(sections);
     if (!shown && want_kind != NULL) {
@@ -218,7 +222,8 @@ run_show(struct cli *cli)
         return cli_fail(cli);
     }
     if (cli->context->diagnostics.errors > 0) {
-        billet_log(BILLET_LOG_WARNING, "the configuration has %zu errors; see 'billet config check'",
+        billet_log(BILLET_LOG_WARNING,
+                   "the configuration has %zu errors; see 'billet config check'",
                    cli->context->diagnostics.errors);
         return BILLET_EXIT_FINDINGS;
     }
@@ -228,8 +233,14 @@ run_show(struct cli *cli)
 static const char *const check_examples[] = {"billet config check",
                                              "billet config check /etc/billet/billet.conf", NULL};
 const struct cli_command cli_config_check = {
-    "config check", "[FILE]", "Check the configuration and every environment against its driver",
-    "billet-config(1)", NULL, check_examples, run_check, false};
+    "config check",
+    "[FILE]",
+    "Check the configuration and every environment against its driver",
+    "billet-config(1)",
+    NULL,
+    check_examples,
+    run_check,
+    false};
 
 static const struct cli_option show_options[] = {
     {"origin", 'o', NULL, "say which file and line each value is from"},
@@ -237,6 +248,11 @@ static const struct cli_option show_options[] = {
 };
 static const char *const show_examples[] = {"billet config show --origin",
                                             "billet config show environment build1", NULL};
-const struct cli_command cli_config_show = {
-    "config show", "[--origin] [SECTION [NAME]]", "Show the merged configuration",
-    "billet-config(1)", show_options, show_examples, run_show, false};
+const struct cli_command cli_config_show = {"config show",
+                                            "[--origin] [SECTION [NAME]]",
+                                            "Show the merged configuration",
+                                            "billet-config(1)",
+                                            show_options,
+                                            show_examples,
+                                            run_show,
+                                            false};

@@ -35,14 +35,14 @@ run_status(struct cli *cli)
     if (billet_store_of(store)->info(store, &info, &cli->error) < 0)
         return cli_fail(cli);
     if (cli->json) {
-        cli_print_json(json_pack(
-            "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "format_version",
-            BILLET_FORMAT_VERSION, "engine", info.engine, "location", info.location, "deployment",
-            info.deployment, "schema", (json_int_t)info.schema, "schema_wanted",
-            (json_int_t)info.schema_wanted, "environments", (json_int_t)info.environments,
-            "leases_live", (json_int_t)info.leases_live, "leases_total",
-            (json_int_t)info.leases_total, "activities", (json_int_t)info.activities, "size_bytes",
-            (json_int_t)info.size_bytes));
+        cli_print_json(
+            json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "format_version",
+                      BILLET_FORMAT_VERSION, "engine", info.engine, "location", info.location,
+                      "deployment", info.deployment, "schema", (json_int_t)info.schema,
+                      "schema_wanted", (json_int_t)info.schema_wanted, "environments",
+                      (json_int_t)info.environments, "leases_live", (json_int_t)info.leases_live,
+                      "leases_total", (json_int_t)info.leases_total, "activities",
+                      (json_int_t)info.activities, "size_bytes", (json_int_t)info.size_bytes));
         return BILLET_EXIT_OK;
     }
     char text[64];
@@ -95,9 +95,10 @@ run_check(struct cli *cli)
 }
 
 static const char *const status_examples[] = {"billet db status", NULL};
-const struct cli_command cli_db_status = {"db status", "", "Show the store and what is in it",
-                                          "billet-db(1)", NULL, status_examples, run_status,
-                                          false};
+const struct cli_command cli_db_status = {"db status",    "",   "Show the store and what is in it",
+                                          "billet-db(1)", NULL, status_examples,
+                                          run_status,     false};
 static const char *const check_examples[] = {"billet db check", NULL};
-const struct cli_command cli_db_check = {"db check", "", "Check the store's integrity",
-                                         "billet-db(1)", NULL, check_examples, run_check, false};
+const struct cli_command cli_db_check = {"db check",     "",   "Check the store's integrity",
+                                         "billet-db(1)", NULL, check_examples,
+                                         run_check,      false};

@@ -115,6 +115,11 @@ run_doctor(struct cli *cli)
 }
 
 static const char *const examples[] = {"billet doctor", "billet doctor sandbox", NULL};
-const struct cli_command cli_doctor = {"doctor", "[DRIVER|ENVIRONMENT]",
+const struct cli_command cli_doctor = {"doctor",
+                                       "[DRIVER|ENVIRONMENT]",
                                        "Check this installation and say what to mend",
-                                       "billet-doctor(1)", NULL, examples, run_doctor, false};
+                                       "billet-doctor(1)",
+                                       NULL,
+                                       examples,
+                                       run_doctor,
+                                       false};

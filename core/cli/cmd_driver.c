@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "cli/checks.h"
 #include "cli/command.h"
@@ -39,8 +40,8 @@ start(struct cli *cli, const char *name, struct billet_driver_client **client)
 {
     int result = billet_context_driver(cli->context, name, client, &cli->error);
     if (result == 0)
-        result = billet_driver_await(*client, billet_clock_monotonic() + START_DEADLINE,
-                                     &cli->error);
+        result =
+            billet_driver_await(*client, billet_clock_monotonic() + START_DEADLINE, &cli->error);
     return result;
 }
 
@@ -79,7 +80,8 @@ print_features(struct cli *cli, const struct billet_registry *registry)
     const char *headings[CLI_TABLE_COLUMNS] = {"FEATURE"};
     uint64_t capabilities[CLI_TABLE_COLUMNS] = {0};
 
-    for (size_t i = 0; i < billet_registry_count(registry) && drivers + 2 < CLI_TABLE_COLUMNS; i++) {
+    for (size_t i = 0; i < billet_registry_count(registry) && drivers + 2 < CLI_TABLE_COLUMNS;
+         i++) {
         const struct billet_driver_entry *entry = billet_registry_at(registry, i);
         struct billet_driver_client *client = NULL;
         if (entry->state != BILLET_DRIVER_READY)
@@ -96,8 +98,8 @@ print_features(struct cli *cli, const struct billet_registry *registry)
         billet_driver_stop(client);
     }
     if (cli->json) {
-        cli_print_json(json_pack("{s:s, s:o}", "format_version", BILLET_FORMAT_VERSION, "drivers",
-                                 list));
+        cli_print_json(
+            json_pack("{s:s, s:o}", "format_version", BILLET_FORMAT_VERSION, "drivers", list));
         return BILLET_EXIT_OK;
     }
     json_decref(list);
@@ -136,8 +138,8 @@ print_list(struct cli *cli, const struct billet_registry *registry, bool all)
     }
     if (cli->json) {
         billet_strings_free(&table.cells);
-        cli_print_json(json_pack("{s:s, s:o}", "format_version", BILLET_FORMAT_VERSION, "drivers",
-                                 list));
+        cli_print_json(
+            json_pack("{s:s, s:o}", "format_version", BILLET_FORMAT_VERSION, "drivers", list));
         return BILLET_EXIT_OK;
     }
     json_decref(list);
@@ -205,12 +207,12 @@ run_show(struct cli *cli)
         modes_text(info->workspace_modes, &modes);
     }
     if (cli->json) {
-        json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:i}", "format_version",
-                                   BILLET_FORMAT_VERSION, "name", entry.name, "version",
-                                   entry.note.version, "path", entry.path, "state",
-                                   state_name(entry.state), "reason", entry.reason, "abi_major",
-                                   (int)entry.note.abi_major, "abi_minor", (int)entry.note.abi_minor,
-                                   "host_minor", (int)entry.note.host_minor);
+        json_t *object =
+            json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:i}", "format_version",
+                      BILLET_FORMAT_VERSION, "name", entry.name, "version", entry.note.version,
+                      "path", entry.path, "state", state_name(entry.state), "reason", entry.reason,
+                      "abi_major", (int)entry.note.abi_major, "abi_minor",
+                      (int)entry.note.abi_minor, "host_minor", (int)entry.note.host_minor);
         if (info != NULL) {
             json_object_set_new(object, "text", json_string(info->text));
             json_object_set_new(object, "features", features_json(info->capabilities));
@@ -234,8 +236,7 @@ run_show(struct cli *cli)
         }
         const char *key;
         json_t *value;
-        json_object_foreach(facts, key, value)
-        {
+        json_object_foreach (facts, key, value) {
             cleanup_free char *name = NULL;
             if (asprintf(&name, "%s:", key) >= 0)
                 cli_print_field(name, json_string_value(value));
@@ -302,16 +303,20 @@ static const struct cli_option list_options[] = {
 };
 static const char *const list_examples[] = {"billet driver list --all",
                                             "billet driver list --features", NULL};
-const struct cli_command cli_driver_list = {"driver list", "[--all] [--features]",
+const struct cli_command cli_driver_list = {"driver list",
+                                            "[--all] [--features]",
                                             "List drivers, their state and why",
-                                            "billet-driver(1)", list_options, list_examples,
-                                            run_list, false};
+                                            "billet-driver(1)",
+                                            list_options,
+                                            list_examples,
+                                            run_list,
+                                            false};
 
 static const char *const show_examples[] = {"billet driver show sandbox", NULL};
-const struct cli_command cli_driver_show = {"driver show", "NAME",
-                                            "Show a driver's version, ABI, path and features",
-                                            "billet-driver(1)", NULL, show_examples, run_show,
-                                            false};
+const struct cli_command cli_driver_show = {
+    "driver show",      "NAME", "Show a driver's version, ABI, path and features",
+    "billet-driver(1)", NULL,   show_examples,
+    run_show,           false};
 
 static const struct cli_option schema_options[] = {
     {"format", 'f', "FORMAT", "json-schema (default), conf or man"},
@@ -319,13 +324,17 @@ static const struct cli_option schema_options[] = {
 };
 static const char *const schema_examples[] = {"billet driver schema sandbox",
                                               "billet driver schema local --format conf", NULL};
-const struct cli_command cli_driver_schema = {"driver schema", "NAME [--format FORMAT]",
+const struct cli_command cli_driver_schema = {"driver schema",
+                                              "NAME [--format FORMAT]",
                                               "Print the options of a driver",
-                                              "billet-driver(1)", schema_options, schema_examples,
-                                              run_schema, false};
+                                              "billet-driver(1)",
+                                              schema_options,
+                                              schema_examples,
+                                              run_schema,
+                                              false};
 
 static const char *const probe_examples[] = {"billet driver probe sandbox", NULL};
-const struct cli_command cli_driver_probe = {"driver probe", "NAME",
-                                             "Check whether a driver can work here",
-                                             "billet-driver(1)", NULL, probe_examples, run_probe,
-                                             false};
+const struct cli_command cli_driver_probe = {
+    "driver probe",     "NAME", "Check whether a driver can work here",
+    "billet-driver(1)", NULL,   probe_examples,
+    run_probe,          false};

@@ -100,8 +100,8 @@ run_show(struct cli *cli)
         status = cli_open(cli, false);
     if (status != 0)
         return status;
-    if (billet_find_environment(cli->context, cli->arguments.items[0], &environment,
-                                &cli->error) < 0)
+    if (billet_find_environment(cli->context, cli->arguments.items[0], &environment, &cli->error) <
+        0)
         return cli_fail(cli);
     if (cli->json) {
         json_t *object = environment_json(&environment);
@@ -135,8 +135,8 @@ static int
 note(struct cli *cli, const char *action, const struct billet_environment *environment,
      struct billet_activity *activity, char **details)
 {
-    json_t *object = json_pack("{s:s, s:s}", "driver", environment->driver, "status",
-                               environment->status);
+    json_t *object =
+        json_pack("{s:s, s:s}", "driver", environment->driver, "status", environment->status);
     json_t *names = json_array();
     for (size_t i = 0; i < environment->settings.count; i++)
         json_array_append_new(names, json_string(environment->settings.items[i].name));
@@ -212,8 +212,8 @@ run_create(struct cli *cli)
     if (result == 0)
         result = note(cli, "environment.created", &environment, &activity, &details);
     if (result == 0)
-        result = billet_store_of(store)->environment_insert(store, &environment, &activity,
-                                                            &cli->error);
+        result =
+            billet_store_of(store)->environment_insert(store, &environment, &activity, &cli->error);
     if (result == 0 && cli->json)
         cli_print_json(environment_json(&environment));
     else if (result == 0)
@@ -243,8 +243,8 @@ run_edit(struct cli *cli)
         cli_environment_form_free(&form);
         return status;
     }
-    int result = billet_find_environment(cli->context, cli->arguments.items[0], &environment,
-                                         &cli->error);
+    int result =
+        billet_find_environment(cli->context, cli->arguments.items[0], &environment, &cli->error);
     if (result == 0)
         result = refuse_file_or_builtin(cli, &environment);
     if (result == 0)
@@ -254,8 +254,8 @@ run_edit(struct cli *cli)
     if (result == 0)
         result = note(cli, "environment.updated", &environment, &activity, &details);
     if (result == 0)
-        result = billet_store_of(store)->environment_update(store, &environment, &activity,
-                                                            &cli->error);
+        result =
+            billet_store_of(store)->environment_update(store, &environment, &activity, &cli->error);
     billet_environment_free(&environment);
     cli_environment_form_free(&form);
     return result < 0 ? cli_fail(cli) : BILLET_EXIT_OK;
@@ -282,8 +282,8 @@ run_archive(struct cli *cli)
     int status = cli_open(cli, false);
     if (status != 0)
         return status;
-    int result = billet_find_environment(cli->context, cli->arguments.items[0], &environment,
-                                         &cli->error);
+    int result =
+        billet_find_environment(cli->context, cli->arguments.items[0], &environment, &cli->error);
     if (result == 0)
         result = refuse_file_or_builtin(cli, &environment);
     if (result == 0) {
@@ -299,8 +299,8 @@ run_archive(struct cli *cli)
     if (result == 0)
         result = note(cli, "environment.archived", &environment, &activity, &details);
     if (result == 0)
-        result = billet_store_of(store)->environment_update(store, &environment, &activity,
-                                                            &cli->error);
+        result =
+            billet_store_of(store)->environment_update(store, &environment, &activity, &cli->error);
     billet_environment_free(&environment);
     return result < 0 ? cli_fail(cli) : BILLET_EXIT_OK;
 }
@@ -393,40 +393,55 @@ static const struct cli_option list_options[] = {
 };
 static const char *const list_examples[] = {"billet env list", "billet env list --all --json",
                                             NULL};
-const struct cli_command cli_env_list = {"env list", "[--all]", "List environments",
-                                         "billet-env(1)", list_options, list_examples, run_list,
-                                         false};
+const struct cli_command cli_env_list = {"env list",      "[--all]",    "List environments",
+                                         "billet-env(1)", list_options, list_examples,
+                                         run_list,        false};
 
 static const char *const show_examples[] = {"billet env show sandbox", NULL};
-const struct cli_command cli_env_show = {"env show", "NAME", "Show one environment",
-                                         "billet-env(1)", NULL, show_examples, run_show, false};
+const struct cli_command cli_env_show = {"env show",      "NAME", "Show one environment",
+                                         "billet-env(1)", NULL,   show_examples,
+                                         run_show,        false};
 
 static const char *const create_examples[] = {
     "billet env create tests --driver sandbox --option memory_max=1GiB --option env.CI=yes",
     "billet env create tests --file tests.conf", "billet env create build1 --interactive", NULL};
 const struct cli_command cli_env_create = {
-    "env create", "NAME --driver DRIVER [--option KEY=VALUE]... | NAME --file FILE | NAME --interactive",
-    "Save a new environment in the store", "billet-env(1)", cli_environment_form_options,
-    create_examples, run_create, false};
+    "env create",
+    "NAME --driver DRIVER [--option KEY=VALUE]... | NAME --file FILE | NAME --interactive",
+    "Save a new environment in the store",
+    "billet-env(1)",
+    cli_environment_form_options,
+    create_examples,
+    run_create,
+    false};
 
 static const char *const edit_examples[] = {
     "billet env edit tests --option memory_max=4GiB --unset env.CI",
     "billet env edit tests --status active", NULL};
 const struct cli_command cli_env_edit = {
-    "env edit", "NAME [--option KEY=VALUE]... [--unset KEY]... [--status STATUS]",
-    "Change a stored environment", "billet-env(1)", cli_environment_form_options, edit_examples,
-    run_edit, false};
+    "env edit",
+    "NAME [--option KEY=VALUE]... [--unset KEY]... [--status STATUS]",
+    "Change a stored environment",
+    "billet-env(1)",
+    cli_environment_form_options,
+    edit_examples,
+    run_edit,
+    false};
 
 static const struct cli_option archive_options[] = {
     {"reason", 'r', "TEXT", "why; shown to whoever tries to use it"},
     CLI_OPTION_END,
 };
-static const char *const archive_examples[] = {"billet env archive tests --reason 'moved to build2'",
-                                               NULL};
-const struct cli_command cli_env_archive = {"env archive", "NAME [--reason TEXT]",
+static const char *const archive_examples[] = {
+    "billet env archive tests --reason 'moved to build2'", NULL};
+const struct cli_command cli_env_archive = {"env archive",
+                                            "NAME [--reason TEXT]",
                                             "Take an environment out of use, keeping it",
-                                            "billet-env(1)", archive_options, archive_examples,
-                                            run_archive, false};
+                                            "billet-env(1)",
+                                            archive_options,
+                                            archive_examples,
+                                            run_archive,
+                                            false};
 
 static const struct cli_option delete_options[] = {
     {"yes", 'y', NULL, "do not ask"},
@@ -435,7 +450,11 @@ static const struct cli_option delete_options[] = {
 };
 static const char *const delete_examples[] = {"billet env delete tests --dry-run",
                                               "billet env delete tests --yes", NULL};
-const struct cli_command cli_env_delete = {"env delete", "NAME [--yes] [--dry-run]",
+const struct cli_command cli_env_delete = {"env delete",
+                                           "NAME [--yes] [--dry-run]",
                                            "Delete a stored environment that nothing uses",
-                                           "billet-env(1)", delete_options, delete_examples,
-                                           run_delete, false};
+                                           "billet-env(1)",
+                                           delete_options,
+                                           delete_examples,
+                                           run_delete,
+                                           false};

@@ -92,6 +92,11 @@ static const struct cli_option options[] = {
 };
 static const char *const examples[] = {"billet env probe sandbox",
                                        "billet env probe --draft build1.conf", NULL};
-const struct cli_command cli_env_probe = {"env probe", "NAME | --draft FILE",
+const struct cli_command cli_env_probe = {"env probe",
+                                          "NAME | --draft FILE",
                                           "Check an environment the way a run would use it",
-                                          "billet-env(1)", options, examples, run_probe, false};
+                                          "billet-env(1)",
+                                          options,
+                                          examples,
+                                          run_probe,
+                                          false};

@@ -25,8 +25,7 @@ static json_t *
 parsed(const char *text)
 {
     json_t *value = NULL;
-    if (text == NULL || text[0] == '\0' ||
-        billet_json_parse(text, strlen(text), &value, NULL) < 0)
+    if (text == NULL || text[0] == '\0' || billet_json_parse(text, strlen(text), &value, NULL) < 0)
         return json_object();
     return value;
 }
@@ -142,10 +141,11 @@ run_list(struct cli *cli)
     if (result == 0)
         result = billet_store_of(store)->now(store, &state.now_ns, &cli->error);
     if (result == 0)
-        result = billet_store_of(store)->lease_list(store, &filter, list_visit, &state, &cli->error);
+        result =
+            billet_store_of(store)->lease_list(store, &filter, list_visit, &state, &cli->error);
     if (result == 0 && cli->json)
-        cli_print_json(json_pack("{s:s, s:O}", "format_version", BILLET_FORMAT_VERSION, "leases",
-                                 state.list));
+        cli_print_json(
+            json_pack("{s:s, s:O}", "format_version", BILLET_FORMAT_VERSION, "leases", state.list));
     else if (result == 0)
         cli_table_print(&state.table, cli);
     json_decref(state.list);
@@ -160,10 +160,9 @@ activity_json(const struct billet_activity *activity)
 {
     char time[32];
     billet_time_format(time, sizeof(time), activity->time_ns);
-    json_t *object = json_pack("{s:I, s:s, s:s, s:s, s:I}", "sequence",
-                               (json_int_t)activity->sequence, "time", time, "action",
-                               activity->action, "actor", activity->actor, "fence",
-                               (json_int_t)activity->fence);
+    json_t *object = json_pack(
+        "{s:I, s:s, s:s, s:s, s:I}", "sequence", (json_int_t)activity->sequence, "time", time,
+        "action", activity->action, "actor", activity->actor, "fence", (json_int_t)activity->fence);
     json_object_set_new(object, "details", parsed(activity->details));
     return object;
 }
@@ -183,8 +182,7 @@ history_visit(const struct billet_activity *activity, void *context)
     cli_table_cell(&state->table, activity->actor);
     snprintf(text, sizeof(text), "%" PRId64, activity->fence);
     cli_table_cell(&state->table, text);
-    cli_table_cell(&state->table,
-                   strcmp(activity->details, "{}") != 0 ? activity->details : "");
+    cli_table_cell(&state->table, strcmp(activity->details, "{}") != 0 ? activity->details : "");
     return 0;
 }
 
@@ -272,10 +270,16 @@ static const struct cli_option list_options[] = {
 };
 static const char *const list_examples[] = {"billet lease list", "billet lease list --all --json",
                                             NULL};
-const struct cli_command cli_lease_list = {"lease list", "[--all] [--environment NAME] [--run ID]",
-                                           "List leases, newest first", "billet-lease(1)",
-                                           list_options, list_examples, run_list, false};
+const struct cli_command cli_lease_list = {"lease list",
+                                           "[--all] [--environment NAME] [--run ID]",
+                                           "List leases, newest first",
+                                           "billet-lease(1)",
+                                           list_options,
+                                           list_examples,
+                                           run_list,
+                                           false};
 static const char *const show_examples[] = {"billet lease show 0193c1f0", NULL};
-const struct cli_command cli_lease_show = {"lease show", "LEASE",
-                                           "Show one lease and everything that happened to it",
-                                           "billet-lease(1)", NULL, show_examples, run_show, false};
+const struct cli_command cli_lease_show = {
+    "lease show",      "LEASE", "Show one lease and everything that happened to it",
+    "billet-lease(1)", NULL,    show_examples,
+    run_show,          false};

@@ -92,6 +92,7 @@ struct reap_state {
     struct cli *cli;
     struct cli_table table;
     json_t *list;
+    bool all; /* also what is kept */
 };
 
 static int
@@ -102,15 +103,17 @@ destroy_resource(const struct billet_lease *lease, void *context, struct billet_
 }
 
 static void
-report(const struct billet_lease *lease, int decision, const char *reason, void *context)
+report(const struct billet_lease *lease, enum billet_reap_decision decision, const char *reason,
+       void *context)
 {
-    static const char *const words[] = {"?", "kept", "would end", "ended", "failed", "raced"};
     struct reap_state *state = context;
-    const char *word = decision >= 1 && decision <= 5 ? words[decision] : words[0];
+    const char *word = billet_reap_decision_name(decision);
+    if (decision == BILLET_REAP_KEPT && !state->all)
+        return;
     if (state->cli->json) {
-        json_array_append_new(state->list, json_pack("{s:s, s:s, s:s, s:s}", "lease", lease->id,
-                                                     "environment", lease->environment, "decision",
-                                                     word, "reason", reason));
+        json_array_append_new(state->list,
+                              json_pack("{s:s, s:s, s:s, s:s}", "lease", lease->id, "environment",
+                                        lease->environment, "decision", word, "reason", reason));
         return;
     }
     cli_table_cell(&state->table, lease->id);
@@ -124,15 +127,15 @@ run_reap(struct cli *cli)
 {
     static const char *const headings[] = {"LEASE", "ENVIRONMENT", "DECISION", "REASON", NULL};
     struct reap_state state = {.cli = cli};
-    struct billet_reap_counts counts = {0};
+    struct billet_reap_result counts = {0};
     struct billet_store *store = NULL;
-    struct billet_reap reap = {
-        .destroy = destroy_resource, .report = report, .context = &state};
+    struct billet_reap_options options = {0};
     for (int id; (id = cli_next(cli, false)) != 0;) {
         if (id < 0)
             return cli_usage_status(cli);
-        reap.dry_run = reap.dry_run || id == 'n';
-        reap.all = reap.all || id == 'a';
+        options.dry_run = options.dry_run || id == 'n';
+        options.ignore_backoff = options.ignore_backoff || id == 'f';
+        state.all = state.all || id == 'a';
     }
     if (cli->arguments.count > 0)
         return cli_usage(cli, "'%s' is one argument too many", cli->arguments.items[0]);
@@ -142,15 +145,15 @@ run_reap(struct cli *cli)
     cli_table_open(&state.table, headings);
     state.list = json_array();
     int result = billet_context_store(cli->context, &store, &cli->error);
-    reap.store = store;
-    reap.actor = cli->context->actor;
+    options.actor = cli->context->actor;
     if (result == 0)
-        result = billet_reap(&reap, &counts, &cli->error);
+        result =
+            billet_reap(store, &options, destroy_resource, report, &state, &counts, &cli->error);
     if (cli->json)
         cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:O}", "format_version",
-                                 BILLET_FORMAT_VERSION, "ended", (json_int_t)counts.ended, "failed",
-                                 (json_int_t)counts.failed, "kept", (json_int_t)counts.kept,
-                                 "leases", state.list));
+                                 BILLET_FORMAT_VERSION, "reaped", (json_int_t)counts.reaped,
+                                 "failed", (json_int_t)counts.failed, "kept",
+                                 (json_int_t)counts.kept, "leases", state.list));
     else if (state.table.cells.count > 0)
         cli_table_print(&state.table, cli);
     json_decref(state.list);
@@ -175,30 +178,39 @@ static const struct cli_option acquire_options[] = {
 static const char *const acquire_examples[] = {
     "billet lease acquire -e sandbox -w . --ttl 2h",
     "lease=$(billet lease acquire) && billet exec \"$lease\" -- make check", NULL};
-const struct cli_command cli_lease_acquire = {
-    "lease acquire", "[-e NAME] [-w DIR] [--ttl DURATION]",
-    "Lease an environment and hold it; prints the lease", "billet-lease(1)", acquire_options,
-    acquire_examples, run_acquire, false};
+const struct cli_command cli_lease_acquire = {"lease acquire",
+                                              "[-e NAME] [-w DIR] [--ttl DURATION]",
+                                              "Lease an environment and hold it; prints the lease",
+                                              "billet-lease(1)",
+                                              acquire_options,
+                                              acquire_examples,
+                                              run_acquire,
+                                              false};
 
 static const char *const release_examples[] = {"billet lease release 0193c1f0", NULL};
-const struct cli_command cli_lease_release = {"lease release", "LEASE...",
-                                              "End leases that no command is using",
-                                              "billet-lease(1)", NULL, release_examples,
-                                              run_release, false};
+const struct cli_command cli_lease_release = {
+    "lease release",   "LEASE...", "End leases that no command is using",
+    "billet-lease(1)", NULL,       release_examples,
+    run_release,       false};
 static const char *const destroy_examples[] = {"billet lease destroy 0193c1f0", NULL};
-const struct cli_command cli_lease_destroy = {"lease destroy", "LEASE...",
-                                              "End leases and whatever still runs on them",
-                                              "billet-lease(1)", NULL, destroy_examples,
-                                              run_destroy, false};
+const struct cli_command cli_lease_destroy = {
+    "lease destroy",   "LEASE...", "End leases and whatever still runs on them",
+    "billet-lease(1)", NULL,       destroy_examples,
+    run_destroy,       false};
 
 static const struct cli_option reap_options[] = {
     {"dry-run", 'n', NULL, "only say what would be ended"},
     {"all", 'a', NULL, "also say why leases are kept"},
+    {"now", 'f', NULL, "try at once what an earlier failure put off"},
     CLI_OPTION_END,
 };
 static const char *const reap_examples[] = {"billet lease reap --dry-run", "billet lease reap",
                                             NULL};
-const struct cli_command cli_lease_reap = {"lease reap", "[--dry-run] [--all]",
+const struct cli_command cli_lease_reap = {"lease reap",
+                                           "[--dry-run] [--all]",
                                            "End what dead or expired leases left behind",
-                                           "billet-lease(1)", reap_options, reap_examples, run_reap,
+                                           "billet-lease(1)",
+                                           reap_options,
+                                           reap_examples,
+                                           run_reap,
                                            false};

@@ -75,8 +75,8 @@ run_exec(struct cli *cli)
         status = cli_usage(cli, "no lease was given: billet exec %s", cli->command->synopsis);
     if (status == 0) {
         /* exec LEASE -- COMMAND: the -- after the lease is not part of the command */
-        size_t first = cli->arguments.count > 1 && strcmp(cli->arguments.items[1], "--") == 0 ? 2
-                                                                                              : 1;
+        size_t first =
+            cli->arguments.count > 1 && strcmp(cli->arguments.items[1], "--") == 0 ? 2 : 1;
         status = cli_run_command(cli, &run, first);
     }
     if (status == 0)
@@ -106,14 +106,16 @@ run_shell(struct cli *cli)
     return status;
 }
 
-#define EXEC_OPTIONS                                                                               \
-    {"env", CLI_OPTION_ENV, "NAME[=VALUE]", "set a variable, or pass the caller's own on"},        \
-        {"directory", CLI_OPTION_DIRECTORY, "DIR", "working directory in the environment"},        \
-        {"timeout", CLI_OPTION_TIMEOUT, "DURATION", "end the command's whole tree after this"},    \
-        {"tty", 't', NULL, "give the command a terminal"},                                         \
-        {"interactive", 'i', NULL, "accepted for habit: stdin is always passed on"},               \
-        {"no-input", 'n', NULL, "give the command no stdin"},                                      \
-        {"status-fd", CLI_OPTION_STATUS_FD, "FD", "write JSON lines on what happens to FD"}
+#define EXEC_OPTIONS                                                                            \
+    {"env", CLI_OPTION_ENV, "NAME[=VALUE]", "set a variable, or pass the caller's own on"},     \
+        {"directory", CLI_OPTION_DIRECTORY, "DIR", "working directory in the environment"},     \
+        {"timeout", CLI_OPTION_TIMEOUT, "DURATION", "end the command's whole tree after this"}, \
+        {"tty", 't', NULL, "give the command a terminal"},                                      \
+        {"interactive", 'i', NULL, "accepted for habit: stdin is always passed on"},            \
+        {"no-input", 'n', NULL, "give the command no stdin"},                                   \
+    {                                                                                           \
+        "status-fd", CLI_OPTION_STATUS_FD, "FD", "write JSON lines on what happens to FD"       \
+    }
 
 static const struct cli_option run_options[] = {
     {"environment", 'e', "NAME", "the environment (BILLET_ENVIRONMENT)"},
@@ -131,17 +133,32 @@ static const struct cli_option run_options[] = {
 static const char *const run_examples[] = {
     "billet run -- make check", "billet run -e sandbox -w . -- make check",
     "billet run -e sandbox -it -- sh", "billet run --timeout 10m --env CI=yes -- ./test.sh", NULL};
-const struct cli_command cli_run = {"run", "[OPTION...] -- COMMAND [ARGUMENT...]",
+const struct cli_command cli_run = {"run",
+                                    "[OPTION...] -- COMMAND [ARGUMENT...]",
                                     "Lease an environment, run a command in it, end the lease",
-                                    "billet-run(1)", run_options, run_examples, run_run, true};
+                                    "billet-run(1)",
+                                    run_options,
+                                    run_examples,
+                                    run_run,
+                                    true};
 
 static const struct cli_option exec_options[] = {EXEC_OPTIONS, CLI_OPTION_END};
 static const char *const exec_examples[] = {"billet exec 0193c1f0 -- make check", NULL};
-const struct cli_command cli_exec = {"exec", "[OPTION...] LEASE -- COMMAND [ARGUMENT...]",
-                                     "Run a command on a live lease", "billet-exec(1)",
-                                     exec_options, exec_examples, run_exec, true};
+const struct cli_command cli_exec = {"exec",
+                                     "[OPTION...] LEASE -- COMMAND [ARGUMENT...]",
+                                     "Run a command on a live lease",
+                                     "billet-exec(1)",
+                                     exec_options,
+                                     exec_examples,
+                                     run_exec,
+                                     true};
 
 static const char *const shell_examples[] = {"billet shell 0193c1f0", NULL};
-const struct cli_command cli_shell = {"shell", "[OPTION...] LEASE", "Open a shell on a live lease",
-                                      "billet-exec(1)", exec_options, shell_examples, run_shell,
+const struct cli_command cli_shell = {"shell",
+                                      "[OPTION...] LEASE",
+                                      "Open a shell on a live lease",
+                                      "billet-exec(1)",
+                                      exec_options,
+                                      shell_examples,
+                                      run_shell,
                                       true};

@@ -25,15 +25,18 @@ struct cli_option {
     const char *text;
 };
 
-#define CLI_OPTION_END {NULL, 0, NULL, NULL}
+#define CLI_OPTION_END      \
+    {                       \
+        NULL, 0, NULL, NULL \
+    }
 
 struct cli;
 
 struct cli_command {
-    const char *name;     /* "run", "env create" */
-    const char *synopsis; /* after the name */
-    const char *text;     /* one line */
-    const char *page;     /* "billet-run(1)" */
+    const char *name;                 /* "run", "env create" */
+    const char *synopsis;             /* after the name */
+    const char *text;                 /* one line */
+    const char *page;                 /* "billet-run(1)" */
     const struct cli_option *options; /* NULL: none but the common ones */
     const char *const *examples;      /* NULL-terminated, whole command lines */
     int (*run)(struct cli *cli);
@@ -48,7 +51,7 @@ struct cli {
     int argc; /* options and arguments after the verb */
     char **argv;
     int position;
-    const char *value; /* of the option just returned */
+    const char *value;   /* of the option just returned */
     const char *cluster; /* rest of "-it" */
     bool only_arguments; /* after -- */
     struct billet_strings arguments;

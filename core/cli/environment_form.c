@@ -146,8 +146,8 @@ start_driver(struct cli *cli, const char *driver, struct billet_driver_client **
 {
     int result = billet_context_driver(cli->context, driver, client, &cli->error);
     if (result == 0)
-        result = billet_driver_await(*client, billet_clock_monotonic() + START_DEADLINE,
-                                     &cli->error);
+        result =
+            billet_driver_await(*client, billet_clock_monotonic() + START_DEADLINE, &cli->error);
     return result;
 }
 
@@ -200,7 +200,9 @@ ask_option(struct cli *cli, const struct billet_option *option,
         fprintf(stderr, "  a reference: @secret:NAME, @cred:NAME, @file:PATH or @env:NAME\n");
     if (asprintf(&prompt, "%s%s%s%s: ", option->name, option->default_value != NULL ? " [" : "",
                  option->default_value != NULL ? option->default_value : "",
-                 option->default_value != NULL ? "]" : required ? " (required)" : "") < 0) {
+                 option->default_value != NULL ? "]"
+                 : required                    ? " (required)"
+                                               : "") < 0) {
         prompt = NULL;
         return billet_error_no_memory(&cli->error);
     }

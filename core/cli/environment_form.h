@@ -16,7 +16,7 @@ struct cli_environment_form {
     const char *status;
     const char *reason;
     bool interactive;
-    bool everyone; /* usable by every tenant */
+    bool everyone;               /* usable by every tenant */
     struct billet_strings set;   /* KEY=VALUE */
     struct billet_strings unset; /* KEY */
 };

@@ -52,9 +52,10 @@ print_overview(FILE *to)
                 "Leases execution environments and runs work in them.\n\n");
     for (const struct cli_command *const *c = cli_commands; *c != NULL; c++)
         fprintf(to, "  %-16s %s\n", (*c)->name, (*c)->text);
-    fprintf(to, "\n'billet VERB --help' shows a verb's options and examples.\n"
-                "Examples:\n  billet run -- make check\n  billet run -e sandbox -w . -- make check\n"
-                "  billet lease list --all\n\nSee billet(1).\n");
+    fprintf(to,
+            "\n'billet VERB --help' shows a verb's options and examples.\n"
+            "Examples:\n  billet run -- make check\n  billet run -e sandbox -w . -- make check\n"
+            "  billet lease list --all\n\nSee billet(1).\n");
 }
 
 /* The longest verb that the words spell: "env create" before "env". */

@@ -23,8 +23,8 @@ struct cli_table {
     struct billet_strings cells;
 };
 void cli_table_open(struct cli_table *table, const char *const *headings); /* NULL-terminated */
-void cli_table_cell(struct cli_table *table, const char *text); /* "" prints as - */
-void cli_table_print(struct cli_table *table, const struct cli *cli);   /* and frees */
+void cli_table_cell(struct cli_table *table, const char *text);            /* "" prints as - */
+void cli_table_print(struct cli_table *table, const struct cli *cli);      /* and frees */
 
 /* "Name: value" lines. */
 void cli_print_field(const char *name, const char *value);

@@ -194,30 +194,32 @@ print_result(const struct cli *cli, const struct billet_run_result *result, int 
     cli_print_json(object);
 }
 
+/* One line for an end that is not the command's own. */
 static void
 explain(const struct cli_run *run, const struct billet_ending *ending)
 {
+    struct billet_error error = BILLET_ERROR_INIT;
     char limit[64];
     const char *command = run->request.exec.argv[0];
     switch (ending->outcome) {
     case BILLET_OUTCOME_TIMED_OUT:
         billet_duration_format(limit, sizeof(limit), run->request.exec.timeout_ns);
-        if (run->request.exec.timeout_ns > 0)
-            billet_log(BILLET_LOG_ERROR, "the command was ended after %s [timed_out]", limit);
-        else
-            billet_log(BILLET_LOG_ERROR, "the command was ended at its time limit [timed_out]");
+        billet_error_set(&error, BILLET_CLASS_TIMEOUT, "timed_out", "%s was ended %s%s", command,
+                         run->request.exec.timeout_ns > 0 ? "after " : "at its time limit",
+                         run->request.exec.timeout_ns > 0 ? limit : "");
         break;
     case BILLET_OUTCOME_NOT_FOUND:
-        billet_log(BILLET_LOG_ERROR, "%s: %s [command_not_found]", command,
-                   ending->value == ENOENT ? "command not found" : strerror(ending->value));
+        billet_error_set(&error, BILLET_CLASS_CONFIG, "command_not_found", "%s: %s", command,
+                         ending->value == ENOENT ? "command not found" : strerror(ending->value));
         break;
     case BILLET_OUTCOME_NOT_INVOCABLE:
-        billet_log(BILLET_LOG_ERROR, "%s: cannot be run: %s [command_not_invocable]", command,
-                   strerror(ending->value));
+        billet_error_set(&error, BILLET_CLASS_CONFIG, "command_not_invocable",
+                         "%s cannot be run: %s", command, strerror(ending->value));
         break;
     default:
-        break;
+        return;
     }
+    billet_log_error(&error);
 }
 
 int

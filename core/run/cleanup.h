@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cleanup.h - remove the resource of a lease whose own process is gone or gave up: a fresh driver host,
- * destroy by ref and lease id, with the configuration recorded at acquire.
+ * cleanup.h - remove the resource of a lease whose own process is gone or gave up: a fresh driver
+ * host, destroy by ref and lease id, with the configuration recorded at acquire.
  */
 #ifndef BILLET_RUN_CLEANUP_H
 #define BILLET_RUN_CLEANUP_H

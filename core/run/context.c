@@ -47,8 +47,7 @@ find_state_directory(struct billet_context *context, struct billet_error *error)
         made = asprintf(&path, "%s/.local/state/billet", home);
     else
         return billet_error_set(error, BILLET_CLASS_CONFIG, "no_home",
-                                "uid %ld has no home directory to keep state in",
-                                (long)geteuid()),
+                                "uid %ld has no home directory to keep state in", (long)geteuid()),
                billet_error_hint(error, "set HOME, XDG_STATE_HOME or BILLET_STATE_DIR");
     if (path == NULL || made < 0)
         return billet_error_no_memory(error);

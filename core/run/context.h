@@ -35,9 +35,9 @@ struct billet_context {
 };
 
 struct billet_context_request {
-    const char *config;  /* --config, or NULL */
-    const char *store;   /* --store, or NULL */
-    const char *tenant;  /* --tenant, or NULL */
+    const char *config;               /* --config, or NULL */
+    const char *store;                /* --store, or NULL */
+    const char *tenant;               /* --tenant, or NULL */
     const struct billet_strings *set; /* --set section.key=value; may be NULL */
 };
 

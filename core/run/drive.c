@@ -15,7 +15,13 @@
 #define TICK_NS BILLET_NS_PER_SECOND
 #define SIGNALS_UNTIL_KILL 3
 
-enum { SLOT_DRIVER, SLOT_ENDING, SLOT_SIZE, SLOT_STREAMS, SLOT_COUNT = SLOT_STREAMS + BILLET_STREAM_POLL_MAX };
+enum {
+    SLOT_DRIVER,
+    SLOT_ENDING,
+    SLOT_SIZE,
+    SLOT_STREAMS,
+    SLOT_COUNT = SLOT_STREAMS + BILLET_STREAM_POLL_MAX
+};
 
 struct loop {
     struct billet_drive *drive;
@@ -159,7 +165,7 @@ billet_drive(struct billet_drive *drive, struct billet_ending *ending, struct bi
 
     *ending = (struct billet_ending){.origin = "billet"};
     if (drive->pty && (info->capabilities & BILLET_CAN_PTY) == 0)
-        return billet_error_set(error, BILLET_CLASS_CONFIG, "unsupported_environment",
+        return billet_error_set(error, BILLET_CLASS_CONFIG, "unsupported_adapter_environment",
                                 "driver %s has no terminals", info->name);
     /* With a pty the driver itself relays, and the command never sees these descriptors. */
     int result = billet_streams_open(&loop.streams, drive->fds, confined && !drive->pty, error);
@@ -190,10 +196,10 @@ billet_drive(struct billet_drive *drive, struct billet_ending *ending, struct bi
     }
     ending->outcome = loop.state.result.outcome;
     ending->value = loop.state.result.value;
-    ending->origin = ending->outcome == BILLET_OUTCOME_TIMED_OUT ||
-                             ending->outcome == BILLET_OUTCOME_CANCELLED
-                         ? "billet"
-                         : "command";
+    ending->origin =
+        ending->outcome == BILLET_OUTCOME_TIMED_OUT || ending->outcome == BILLET_OUTCOME_CANCELLED
+            ? "billet"
+            : "command";
     if (ending->outcome == BILLET_OUTCOME_CANCELLED && drive->signals != NULL)
         ending->value = drive->signals->last;
     return 0;

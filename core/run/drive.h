@@ -21,12 +21,12 @@ struct billet_drive {
     const struct billet_driver_call *call;
     const char *const *argv;
     const char *const *environment;
-    const char *directory;   /* "": the workspace */
-    int fds[3];              /* the caller's own; -1: /dev/null */
+    const char *directory; /* "": the workspace */
+    int fds[3];            /* the caller's own; -1: /dev/null */
     bool pty;
-    int64_t timeout_ns;      /* 0: none */
+    int64_t timeout_ns; /* 0: none */
     int64_t kill_after_ns;
-    int status_fd;           /* -1: none */
+    int status_fd;                  /* -1: none */
     struct billet_signals *signals; /* NULL: not forwarded */
     int64_t beat_every_ns;
     billet_drive_beat *beat;

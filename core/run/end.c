@@ -15,8 +15,7 @@ static int
 refuse_busy(const struct billet_lease *lease, struct billet_error *error)
 {
     billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "lease_busy",
-                     "lease %s is in use by process %ld", lease->id,
-                     (long)billet_owner_pid(lease->owner));
+                     "lease %s is in use by a running command", lease->id);
     error->retryable = 0;
     return billet_error_hint(error, "'billet lease destroy %s' ends it with its command",
                              lease->id);
@@ -33,8 +32,8 @@ end_loaded(struct billet_context *context, struct billet_lease_session *session,
         return 0;
     if (alive && !force)
         return refuse_busy(&session->lease, error);
-    int result = billet_lease_start_release(session, true, NULL,
-                                            force ? "destroyed by an operator" : NULL, error);
+    int result =
+        billet_lease_start_release(session, NULL, alive ? "destroyed by an operator" : NULL, error);
     if (result < 0)
         return result;
     if (billet_cleanup_resource(context, &session->lease, &problem) < 0) {
@@ -56,12 +55,10 @@ billet_run_end_lease(struct billet_context *context, const char *lease, bool for
     struct billet_store *store = NULL;
     int result = billet_context_store(context, &store, error);
     if (result == 0)
-        result = billet_lease_load(&session, store, context->tenant, lease, false, error);
-    if (result == 0) {
-        session.actor = strdup(context->actor);
-        result = session.actor != NULL ? end_loaded(context, &session, force, error)
-                                       : billet_error_no_memory(error);
-    }
+        result =
+            billet_lease_attach(&session, store, context->tenant, lease, context->actor, error);
+    if (result == 0)
+        result = end_loaded(context, &session, force, error);
     billet_lease_session_free(&session);
     return result;
 }

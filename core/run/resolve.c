@@ -179,7 +179,8 @@ billet_each_environment(struct billet_context *context, billet_environment_visit
 }
 
 /* One line "environment = NAME" in the workspace's .billet: it chooses by name only, so that a
- * checked-out tree cannot bring a configuration of its own. *name stays NULL when there is no file. */
+ * checked-out tree cannot bring a configuration of its own. *name stays NULL when there is no file.
+ */
 static int
 choice_of_workspace(const char *workspace, char **name, struct billet_error *error)
 {
@@ -206,7 +207,8 @@ choice_of_workspace(const char *workspace, char **name, struct billet_error *err
     cleanup_free char *copy = billet_buffer_steal(&text);
     if (copy == NULL)
         return billet_error_no_memory(error);
-    for (char *line = strtok_r(copy, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+    for (char *line = strtok_r(copy, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
         number++;
         line += strspn(line, " \t");
         if (line[0] == '\0' || line[0] == '#' || line[0] == ';')
@@ -248,9 +250,9 @@ billet_prepare_environment(struct billet_context *context, struct billet_environ
 }
 
 int
-billet_resolve_environment(struct billet_context *context, const char *name,
-                           const char *workspace, struct billet_environment *environment,
-                           const char **how, struct billet_error *error)
+billet_resolve_environment(struct billet_context *context, const char *name, const char *workspace,
+                           struct billet_environment *environment, const char **how,
+                           struct billet_error *error)
 {
     cleanup_free char *chosen = NULL;
     const char *source = "named";
@@ -282,8 +284,8 @@ billet_resolve_environment(struct billet_context *context, const char *name,
                          "environment '%s' is %s%s%s", name, environment->status,
                          reason ? ": " : "", reason ? environment->reason : "");
         error->retryable = 0;
-        result = billet_error_hint(error, "'billet env edit %s --status active' makes it usable",
-                                   name);
+        result =
+            billet_error_hint(error, "'billet env edit %s --status active' makes it usable", name);
     }
     if (result == 0)
         result = billet_prepare_environment(context, environment, error);

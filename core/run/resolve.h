@@ -22,13 +22,14 @@ int billet_resolve_environment(struct billet_context *context, const char *name,
 int billet_find_environment(struct billet_context *context, const char *name,
                             struct billet_environment *environment, struct billet_error *error);
 
-/* Every environment the tenant may use: files, store, built-in ones that nobody redefined; by name. */
+/* Every environment the tenant may use: files, store, built-in ones that nobody redefined; by name.
+ */
 int billet_each_environment(struct billet_context *context, billet_environment_visit *visit,
                             void *visit_context, struct billet_error *error);
 
 /* The driver's defaults under the environment's settings, and types for core's keys; the first
  * problem as the error. */
-int billet_prepare_environment(struct billet_context *context, struct billet_environment *environment,
-                               struct billet_error *error);
+int billet_prepare_environment(struct billet_context *context,
+                               struct billet_environment *environment, struct billet_error *error);
 
 #endif

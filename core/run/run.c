@@ -94,9 +94,8 @@ billet_run(struct billet_context *context, const struct billet_run_request *requ
             disposition = BILLET_DISPOSE_KEEP;
         else if (request->retain_on_failure && !succeeded(&result->ending))
             disposition = BILLET_DISPOSE_STOP;
-        int ended = billet_session_end(&session, disposition,
-                                       held_ttl(context, request->held_ttl_ns),
-                                       &result->release_error);
+        int ended = billet_session_end(
+            &session, disposition, held_ttl(context, request->held_ttl_ns), &result->release_error);
         result->held = ended == 0 && disposition != BILLET_DISPOSE_DESTROY;
     }
     memcpy(result->step_ns, session.step_ns, sizeof(result->step_ns));
@@ -145,7 +144,8 @@ billet_run_hold(struct billet_context *context, const struct billet_session_requ
     if (session.lease.lease.id != NULL)
         billet_text_copy(result->lease, sizeof(result->lease), session.lease.lease.id);
     if (status == 0)
-        status = billet_session_end(&session, BILLET_DISPOSE_KEEP, held_ttl(context, ttl_ns), error);
+        status =
+            billet_session_end(&session, BILLET_DISPOSE_KEEP, held_ttl(context, ttl_ns), error);
     if (status < 0)
         billet_session_abort(&session, error);
     result->held = status == 0;
@@ -160,9 +160,8 @@ billet_run_on_lease(struct billet_context *context, const struct billet_session_
                     struct billet_run_result *result, struct billet_error *error)
 {
     struct billet_session session;
-    *result = (struct billet_run_result){.ending = {.origin = "billet"},
-                                         .release_error = BILLET_ERROR_INIT,
-                                         .held = true};
+    *result = (struct billet_run_result){
+        .ending = {.origin = "billet"}, .release_error = BILLET_ERROR_INIT, .held = true};
     int status = billet_session_attach(&session, context, request, lease, error);
     if (session.lease.lease.id != NULL)
         billet_text_copy(result->lease, sizeof(result->lease), session.lease.lease.id);

@@ -19,9 +19,9 @@ struct billet_run_request {
 struct billet_run_result {
     char lease[40];
     struct billet_ending ending;
-    bool ran;                           /* the command ended by itself or by billet's doing */
-    bool held;                          /* the lease is still there */
-    struct billet_error release_error;  /* class 0 when the end went well */
+    bool ran;                          /* the command ended by itself or by billet's doing */
+    bool held;                         /* the lease is still there */
+    struct billet_error release_error; /* class 0 when the end went well */
     int64_t step_ns[BILLET_STEP_COUNT];
 };
 
@@ -38,9 +38,10 @@ int billet_run_hold(struct billet_context *context, const struct billet_session_
                     int64_t ttl_ns, struct billet_run_result *result, struct billet_error *error);
 
 /* Run a command on a live lease beside its owner. */
-int billet_run_on_lease(struct billet_context *context, const struct billet_session_request *request,
-                        const char *lease, const struct billet_session_exec *exec,
-                        struct billet_run_result *result, struct billet_error *error);
+int billet_run_on_lease(struct billet_context *context,
+                        const struct billet_session_request *request, const char *lease,
+                        const struct billet_session_exec *exec, struct billet_run_result *result,
+                        struct billet_error *error);
 
 /* End a live lease. force: also one that a living process drives (its command is killed), or whose
  * resource cannot be removed (then the row fails, and the reason says so). */

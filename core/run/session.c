@@ -22,7 +22,8 @@
 #define START_DEADLINE (10 * BILLET_NS_PER_SECOND)
 #define BEATS_PER_TTL 4
 
-/* Among the lease's facts: how the workspace was brought in, for those who take the lease up later. */
+/* Among the lease's facts: how the workspace was brought in, for those who take the lease up later.
+ */
 #define MODE_FACT "workspace_mode"
 
 const char *const billet_step_names[BILLET_STEP_COUNT] = {
@@ -35,6 +36,16 @@ setting_ns(const struct billet_context *context, const char *key)
     const struct billet_value *value =
         billet_configuration_value(context->configuration, "billet", "", key);
     return value != NULL && value->is_set ? value->number : 60 * BILLET_NS_PER_SECOND;
+}
+
+/* Collect an activity row; details is taken over. */
+static int
+add_row(struct billet_session *session, const char *action, json_t *details,
+        struct billet_error *error)
+{
+    cleanup_json json_t *owned = details;
+    cleanup_free char *text = owned != NULL ? billet_json_text(owned) : NULL;
+    return billet_lease_add(&session->lease, action, text, error);
 }
 
 /* ---- opening ---------------------------------------------------------------- */
@@ -134,8 +145,8 @@ open_workspace(struct billet_session *session, const char *given, struct billet_
 static int
 refuse_dangerous_workspace(const struct billet_session *session, struct billet_error *error)
 {
-    static const char *const never[] = {"/", "/etc", "/usr", "/proc", "/sys", "/dev", "/run",
-                                        "/var", "/root", "/home", "/boot"};
+    static const char *const never[] = {"/",    "/etc", "/usr",  "/proc", "/sys", "/dev",
+                                        "/run", "/var", "/root", "/home", "/boot"};
     if (session->workspace == NULL || (session->info->capabilities & BILLET_CAN_CONFINE) == 0)
         return 0;
     for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
@@ -181,8 +192,8 @@ begin(struct billet_session *session, struct billet_context *context,
 static int
 await_driver(struct billet_session *session, struct billet_error *error)
 {
-    int result = billet_driver_await(session->client, billet_clock_monotonic() + START_DEADLINE,
-                                     error);
+    int result =
+        billet_driver_await(session->client, billet_clock_monotonic() + START_DEADLINE, error);
     if (result == 0)
         session->info = billet_driver_info(session->client);
     return result;
@@ -202,8 +213,8 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
                                             &session->environment, NULL, error);
     /* The host starts while the store is opened. */
     if (result == 0)
-        result = billet_context_driver(context, session->environment.driver, &session->client,
-                                       error);
+        result =
+            billet_context_driver(context, session->environment.driver, &session->client, error);
     if (result == 0)
         result = billet_context_store(context, &session->store, error);
     if (result == 0 && request->workspace != NULL)
@@ -254,9 +265,9 @@ fill_variables(struct billet_session *session, struct billet_error *error)
         const char *name;
         const char *value;
     } own[] = {
-        {"BILLET_LEASE_ID", identity->lease},  {"BILLET_ENVIRONMENT", identity->environment},
-        {"BILLET_TENANT", identity->tenant},   {"BILLET_RUN_ID", identity->run},
-        {"BILLET_AGENT_ID", identity->agent},  {"BILLET_ISSUE_ID", identity->issue},
+        {"BILLET_LEASE_ID", identity->lease}, {"BILLET_ENVIRONMENT", identity->environment},
+        {"BILLET_TENANT", identity->tenant},  {"BILLET_RUN_ID", identity->run},
+        {"BILLET_AGENT_ID", identity->agent}, {"BILLET_ISSUE_ID", identity->issue},
     };
     const struct billet_strings *lists[] = {&session->environment.variables,
                                             session->request->variables};
@@ -289,8 +300,9 @@ settings_text(const struct billet_session *session)
     return text;
 }
 
-static int realize_driver(struct billet_session *session, struct billet_buffer *directory,
-                          char **facts_text, struct billet_error *error);
+static int realize_driver(struct billet_session *session, const char *have,
+                          struct billet_buffer *directory, char **facts_text,
+                          struct billet_error *error);
 
 /* ---- acquire -------------------------------------------------------------------- */
 
@@ -298,31 +310,28 @@ static int
 begin_lease(struct billet_session *session, struct billet_error *error)
 {
     const struct billet_session_request *request = session->request;
-    struct billet_lease *lease = &session->lease.lease;
+    cleanup_free char *settings = settings_text(session);
     char run[BILLET_UUID_SIZE];
-
-    session->lease.store = session->store;
-    session->lease.ttl_ns = setting_ns(session->context, "lease_ttl");
-    session->lease.actor = strdup(session->context->actor);
-    billet_uuid_make(run);
-    lease->tenant = strdup(session->context->tenant);
-    lease->environment = strdup(session->environment.name);
-    lease->environment_id = billet_text_dup(session->environment.id);
-    lease->driver = strdup(session->environment.driver);
-    lease->run = strdup(request->run != NULL ? request->run : run);
-    lease->agent = billet_text_dup(request->agent);
-    lease->issue = billet_text_dup(request->issue);
-    lease->workspace = billet_text_dup(session->workspace);
-    lease->policy = strdup(request->policy);
-    lease->command = billet_text_dup(request->command);
-    if (session->workspace_mode == BILLET_WORKSPACE_IN_PLACE)
-        lease->directory = billet_text_dup(session->workspace);
-    lease->configuration = settings_text(session);
-    if (session->lease.actor == NULL || lease->tenant == NULL || lease->environment == NULL ||
-        lease->driver == NULL || lease->run == NULL || lease->policy == NULL ||
-        lease->configuration == NULL)
+    struct billet_lease wanted = {
+        .tenant = session->context->tenant,
+        .environment = session->environment.name,
+        .environment_id = session->environment.id,
+        .driver = session->environment.driver,
+        .run = (char *)(uintptr_t)(request->run != NULL ? request->run : run),
+        .agent = (char *)(uintptr_t)request->agent,
+        .issue = (char *)(uintptr_t)request->issue,
+        .workspace = session->workspace,
+        .policy = (char *)(uintptr_t)request->policy,
+        .configuration = settings,
+        .directory =
+            session->workspace_mode == BILLET_WORKSPACE_IN_PLACE ? session->workspace : NULL,
+        .command = (char *)(uintptr_t)request->command,
+    };
+    if (settings == NULL)
         return billet_error_no_memory(error);
-    return billet_lease_begin(&session->lease, error);
+    billet_uuid_make(run);
+    return billet_lease_begin(&session->lease, session->store, &wanted, session->context->actor,
+                              setting_ns(session->context, "lease_ttl"), error);
 }
 
 int
@@ -335,8 +344,8 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
         return result;
     session->made = true;
     fill_identity(session);
-    result = billet_driver_acquire(session->client, &session->call, session->lease.ttl_ns, &made,
-                                   error);
+    result =
+        billet_driver_acquire(session->client, &session->call, session->lease.ttl_ns, &made, error);
     if (result < 0) {
         billet_error_wrap(error, "cannot acquire environment '%s'", session->environment.name);
         return billet_error_recode(error, "lease_acquire_failed");
@@ -348,12 +357,12 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
     result = fill_variables(session, error);
     /* In place nothing is brought anywhere: realizing is part of this step's transaction. */
     if (result == 0 && session->workspace_mode <= BILLET_WORKSPACE_IN_PLACE) {
-        free(session->lease.lease.facts);
-        session->lease.lease.facts = billet_steal(text);
-        result = realize_driver(session, &directory, &text, error);
+        cleanup_free char *first = billet_steal(text);
+        result = realize_driver(session, first, &directory, &text, error);
     }
+    const struct billet_lease_facts facts_now = {.ref = made.ref, .facts = text};
     if (result == 0)
-        result = billet_lease_activate(&session->lease, made.ref, text, error);
+        result = billet_lease_activate(&session->lease, &facts_now, error);
     session->step_ns[BILLET_STEP_ACQUIRE] = billet_clock_monotonic() - start;
     return result;
 }
@@ -369,7 +378,7 @@ beat(void *context, struct billet_error *error)
     if (result == 0)
         return 0;
     if (strcmp(problem.code, "lease_lost") == 0) {
-        session->lost = !session->lease.shared;
+        session->lost = !session->shared;
         *error = problem;
         return result;
     }
@@ -407,7 +416,8 @@ drive(struct billet_session *session, const struct billet_session_exec *exec, bo
     return result;
 }
 
-/* What a provision command has been run for: the command, the environment and this very directory. */
+/* What a provision command has been run for: the command, the environment and this very directory.
+ */
 static int
 provision_key(const struct billet_session *session, char key[65], struct billet_error *error)
 {
@@ -415,9 +425,12 @@ provision_key(const struct billet_session *session, char key[65], struct billet_
     unsigned char digest[32];
     struct stat status = {0};
     char place[64];
-    const char *parts[] = {session->context->tenant,      session->environment.name,
-                           session->environment.driver,   session->environment.provision,
-                           session->workspace != NULL ? session->workspace : "", place};
+    const char *parts[] = {session->context->tenant,
+                           session->environment.name,
+                           session->environment.driver,
+                           session->environment.provision,
+                           session->workspace != NULL ? session->workspace : "",
+                           place};
 
     if (session->workspace_fd >= 0 && fstat(session->workspace_fd, &status) != 0)
         return billet_error_errno(error, 0, "workspace_realization_failed", errno, "workspace %s",
@@ -465,9 +478,7 @@ provision(struct billet_session *session, struct billet_error *error)
         result = module->provision_get(session->store, key, &done, error);
     if (result < 0 || done)
         return result;
-    result = billet_lease_add(&session->lease, "provision.started", NULL, error);
-    if (result == 0)
-        result = billet_lease_flush(&session->lease, error);
+    result = billet_lease_note(&session->lease, "provision.started", NULL, error);
     if (result == 0)
         result = drive(session, &exec, true, &ending, error);
     if (result == 0 && (ending.outcome != BILLET_OUTCOME_EXITED || ending.value != 0))
@@ -492,9 +503,8 @@ provision(struct billet_session *session, struct billet_error *error)
 }
 
 static int
-merge_facts(struct billet_session *session, json_t *more, char **text, struct billet_error *error)
+merge_facts(const char *have, json_t *more, char **text, struct billet_error *error)
 {
-    const char *have = session->lease.lease.facts;
     cleanup_json json_t *all = NULL;
     if (have != NULL && have[0] != '\0') {
         int result = billet_json_parse(have, strlen(have), &all, error);
@@ -508,10 +518,10 @@ merge_facts(struct billet_session *session, json_t *more, char **text, struct bi
     return 0;
 }
 
-/* The driver's part of step 3; *facts_text is what the lease's facts become. */
+/* The driver's part of step 3; have: the lease's facts up to now, *facts_text: what they become. */
 static int
-realize_driver(struct billet_session *session, struct billet_buffer *directory, char **facts_text,
-               struct billet_error *error)
+realize_driver(struct billet_session *session, const char *have, struct billet_buffer *directory,
+               char **facts_text, struct billet_error *error)
 {
     cleanup_json json_t *facts = NULL;
     int result = 0;
@@ -530,13 +540,13 @@ realize_driver(struct billet_session *session, struct billet_buffer *directory, 
     if (json_object_set_new(facts, MODE_FACT,
                             json_string(billet_workspace_mode_name(session->workspace_mode))) != 0)
         return billet_error_no_memory(error);
-    result = merge_facts(session, facts, facts_text, error);
+    result = merge_facts(have, facts, facts_text, error);
     if (result == 0)
-        result = billet_lease_add(
-            &session->lease, "workspace.realized",
+        result = add_row(
+            session, "workspace.realized",
             json_pack("{s:s}", "mode", billet_workspace_mode_name(session->workspace_mode)), error);
     if (result == 0 && !session->request->no_command)
-        result = billet_lease_add(&session->lease, "exec.started", NULL, error);
+        result = add_row(session, "exec.started", NULL, error);
     return result;
 }
 
@@ -549,10 +559,12 @@ billet_session_realize(struct billet_session *session, struct billet_error *erro
     int result = 0;
 
     if (!session->realized) {
-        result = realize_driver(session, &directory, &facts_text, error);
+        result =
+            realize_driver(session, session->lease.lease.facts, &directory, &facts_text, error);
+        const struct billet_lease_facts facts = {.facts = facts_text,
+                                                 .directory = billet_buffer_text(&directory)};
         if (result == 0)
-            result = billet_lease_update(&session->lease, facts_text,
-                                         billet_buffer_text(&directory), NULL, NULL, error);
+            result = billet_lease_update(&session->lease, &facts, error);
     }
     session->step_ns[BILLET_STEP_REALIZE] = billet_clock_monotonic() - start;
     if (result == 0)
@@ -574,10 +586,9 @@ billet_session_exec(struct billet_session *session, const struct billet_session_
     cleanup_json json_t *outcome = billet_ending_json(ending);
     free(session->outcome);
     session->outcome = outcome != NULL ? billet_json_text(outcome) : NULL;
-    result = billet_lease_add(&session->lease, "exec.ended", json_incref(outcome), error);
-    if (result == 0 && session->lease.shared)
-        result = billet_lease_flush(&session->lease, error);
-    return result;
+    if (session->shared)
+        return billet_lease_note_any(&session->lease, "exec.ended", session->outcome, error);
+    return billet_lease_add(&session->lease, "exec.ended", session->outcome, error);
 }
 
 /* ---- the end -------------------------------------------------------------------------- */
@@ -607,7 +618,8 @@ end_with(struct billet_session *session, bool failed, const char *reason,
          struct billet_error *error)
 {
     struct billet_error problem = BILLET_ERROR_INIT;
-    int result = billet_lease_start_release(&session->lease, false, session->outcome, reason, error);
+    const struct billet_lease_facts facts = {.outcome = session->outcome};
+    int result = billet_lease_start_release(&session->lease, &facts, reason, error);
     if (result < 0)
         return result;
     fill_identity(session);
@@ -616,13 +628,21 @@ end_with(struct billet_session *session, bool failed, const char *reason,
         if (result == 0) {
             *error = problem;
             billet_error_recode(error, "lease_release_failed");
-            result = billet_error_hint(error, "'billet lease reap' tries again; "
-                                              "'billet lease show %s' tells more",
+            result = billet_error_hint(error,
+                                       "'billet lease reap' tries again; "
+                                       "'billet lease show %s' tells more",
                                        session->lease.lease.id);
         }
         return result;
     }
     return billet_lease_finish(&session->lease, failed, failed ? reason : NULL, error);
+}
+
+static int
+hold(struct billet_session *session, int64_t ttl_ns, struct billet_error *error)
+{
+    const struct billet_lease_facts facts = {.outcome = session->outcome};
+    return billet_lease_retain(&session->lease, ttl_ns, &facts, error);
 }
 
 int
@@ -636,7 +656,7 @@ billet_session_end(struct billet_session *session, int disposition, int64_t ttl_
     } else {
         result = release_resource(session, disposition, error);
         if (result == 0)
-            result = billet_lease_retain(&session->lease, ttl_ns, session->outcome, error);
+            result = hold(session, ttl_ns, error);
     }
     session->made = result < 0 && strcmp(error->code, "lease_release_failed") != 0 &&
                     strcmp(error->code, "lease_lost") != 0;
@@ -648,7 +668,7 @@ void
 billet_session_abort(struct billet_session *session, const struct billet_error *cause)
 {
     struct billet_error error = BILLET_ERROR_INIT;
-    if (!session->made || session->lost || session->lease.shared ||
+    if (!session->made || session->lost || session->shared ||
         strcmp(cause->code, "lease_lost") == 0)
         return;
     session->made = false;
@@ -659,7 +679,7 @@ billet_session_abort(struct billet_session *session, const struct billet_error *
 void
 billet_session_close(struct billet_session *session)
 {
-    if (session->held && session->lease.shared && billet_driver_alive(session->client)) {
+    if (session->held && session->shared && billet_driver_alive(session->client)) {
         struct billet_error error = BILLET_ERROR_INIT;
         billet_driver_release(session->client, &session->call, BILLET_DISPOSE_KEEP, &error);
     }
@@ -709,19 +729,20 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
     begin(session, context, request);
     int result = billet_context_store(context, &session->store, error);
     if (result == 0)
-        result = billet_lease_load(&session->lease, session->store, context->tenant, lease_id, true,
-                                   error);
+        result = billet_lease_attach(&session->lease, session->store, context->tenant, lease_id,
+                                     context->actor, error);
+    session->shared = true;
     struct billet_lease *lease = &session->lease.lease;
-    if (result == 0 && lease->state != BILLET_LEASE_ACTIVE && lease->state != BILLET_LEASE_RETAINED) {
+    if (result == 0 && lease->state != BILLET_LEASE_ACTIVE &&
+        lease->state != BILLET_LEASE_RETAINED) {
         billet_error_set(error, BILLET_CLASS_LOST, "lease_not_live", "lease %s is %s", lease->id,
                          billet_lease_state_name(lease->state));
         result = billet_error_hint(error, "'billet lease list' shows the live ones");
     }
     if (result < 0)
         return result;
-    session->lease.actor = strdup(context->actor);
-    session->lease.ttl_ns = setting_ns(
-        context, lease->state == BILLET_LEASE_RETAINED ? "held_lease_ttl" : "lease_ttl");
+    session->lease.ttl_ns =
+        setting_ns(context, lease->state == BILLET_LEASE_RETAINED ? "held_lease_ttl" : "lease_ttl");
     result = environment_of_lease(session, error);
     if (result == 0)
         result = billet_context_driver(context, lease->driver, &session->client, error);
@@ -734,11 +755,14 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
         result = billet_json_parse(lease->facts, strlen(lease->facts), &facts, error);
     session->call = (struct billet_driver_call){.settings = &session->environment.driver_settings};
     fill_identity(session);
-    if (result == 0)
-        result = billet_driver_resume(session->client, &session->call, lease->ref, facts, true,
-                                      &taken, error);
     if (result < 0)
         return result;
+    result = billet_driver_resume(session->client, &session->call, lease->ref, facts, true, &taken,
+                                  error);
+    if (result < 0) {
+        billet_error_wrap(error, "cannot take up lease %s", lease->id);
+        return billet_error_recode(error, "transport_resolution_failed");
+    }
     json_decref(taken.facts);
     session->held = true;
     /* A fresh host knows the lease, not where its workspace is. */
@@ -749,15 +773,13 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
             billet_workspace_mode_by_name(billet_json_string(facts, MODE_FACT, ""));
         result = open_workspace(session, lease->workspace, error);
         if (result == 0 && session->workspace_mode > BILLET_WORKSPACE_NONE)
-            result = billet_driver_realize(session->client, &session->call,
-                                           session->workspace_mode, session->workspace_fd,
-                                           session->workspace, &directory, &more, error);
+            result = billet_driver_realize(session->client, &session->call, session->workspace_mode,
+                                           session->workspace_fd, session->workspace, &directory,
+                                           &more, error);
     }
     if (result == 0)
         result = fill_variables(session, error);
     if (result == 0)
-        result = billet_lease_add(&session->lease, "exec.started", NULL, error);
-    if (result == 0)
-        result = billet_lease_flush(&session->lease, error);
+        result = billet_lease_note_any(&session->lease, "exec.started", NULL, error);
     return result;
 }

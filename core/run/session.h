@@ -27,16 +27,16 @@ enum billet_step {
 extern const char *const billet_step_names[BILLET_STEP_COUNT];
 
 struct billet_session_request {
-    const char *environment;   /* NULL: resolve by the rules of resolve.h */
-    const char *workspace;     /* as given, NULL: none */
-    int workspace_mode;        /* -1: the environment's, else the driver's default */
+    const char *environment;                /* NULL: resolve by the rules of resolve.h */
+    const char *workspace;                  /* as given, NULL: none */
+    int workspace_mode;                     /* -1: the environment's, else the driver's default */
     const struct billet_strings *variables; /* NAME=VALUE for the command; may be NULL */
-    const char *policy;        /* of the row: "ephemeral", "keep", "retain_on_failure", "probe" */
-    const char *run;           /* ids of the caller; NULL: a new one / none */
+    const char *policy; /* of the row: "ephemeral", "keep", "retain_on_failure", "probe" */
+    const char *run;    /* ids of the caller; NULL: a new one / none */
     const char *agent;
     const char *issue;
-    const char *command;       /* for people */
-    bool no_command;           /* nothing is run now: the lease is to be held */
+    const char *command;                    /* for people */
+    bool no_command;                        /* nothing is run now: the lease is to be held */
     const struct billet_environment *draft; /* instead of a saved one; prepared */
     struct billet_signals *signals;
 };
@@ -51,15 +51,16 @@ struct billet_session {
     struct billet_lease_session lease;
     struct billet_identity identity;
     struct billet_driver_call call;
-    char *workspace;           /* absolute, or NULL */
+    char *workspace; /* absolute, or NULL */
     int workspace_fd;
     int workspace_mode;
     struct billet_strings variables; /* what the command gets */
-    char *outcome;             /* JSON of the last command's ending, or NULL */
+    char *outcome;                   /* JSON of the last command's ending, or NULL */
     bool realized;
-    bool held;                 /* the driver has a handle for this lease */
-    bool lost;                 /* the row is somebody else's now: touch nothing */
-    bool made;                 /* the row exists */
+    bool held;   /* the driver has a handle for this lease */
+    bool shared; /* a second user beside the owner: changes no state */
+    bool lost;   /* the row is somebody else's now: touch nothing */
+    bool made;   /* the row exists */
     int64_t step_ns[BILLET_STEP_COUNT];
 };
 
@@ -76,15 +77,15 @@ struct billet_session_exec {
     const char *directory; /* NULL: the workspace */
     int fds[3];
     bool pty;
-    int64_t timeout_ns;    /* -1: the environment's */
+    int64_t timeout_ns; /* -1: the environment's */
     int status_fd;
 };
 /* Step 5. 0 whatever the command did. */
 int billet_session_exec(struct billet_session *session, const struct billet_session_exec *exec,
                         struct billet_ending *ending, struct billet_error *error);
 
-/* Step 7: end the lease: BILLET_DISPOSE_DESTROY; or hold it (STOP, KEEP) for ttl_ns. A failure is recorded
- * for the janitor and returned, and never hides the run's own. */
+/* Step 7: end the lease: BILLET_DISPOSE_DESTROY; or hold it (STOP, KEEP) for ttl_ns. A failure is
+ * recorded for the janitor and returned, and never hides the run's own. */
 int billet_session_end(struct billet_session *session, int disposition, int64_t ttl_ns,
                        struct billet_error *error);
 /* After a failure: end what exists, with the failure as the reason; errors of that are logged. */

@@ -18,7 +18,10 @@ struct billet_signals {
     sigset_t before;
 };
 
-#define BILLET_SIGNALS_INIT {.ending_fd = -1, .size_fd = -1}
+#define BILLET_SIGNALS_INIT            \
+    {                                  \
+        .ending_fd = -1, .size_fd = -1 \
+    }
 
 int billet_signals_open(struct billet_signals *signals, struct billet_error *error);
 /* The next ending signal that has arrived, 0 when there is none. */

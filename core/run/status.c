@@ -39,11 +39,10 @@ billet_ending_status(const struct billet_ending *ending)
 json_t *
 billet_ending_json(const struct billet_ending *ending)
 {
-    json_t *object =
-        json_pack("{s:b, s:b, s:s, s:b, s:i}", "timed_out",
-                  ending->outcome == BILLET_OUTCOME_TIMED_OUT, "cancelled",
-                  ending->outcome == BILLET_OUTCOME_CANCELLED, "origin", ending->origin,
-                  "retryable", ending->retryable, "status", billet_ending_status(ending));
+    json_t *object = json_pack(
+        "{s:b, s:b, s:s, s:b, s:i}", "timed_out", ending->outcome == BILLET_OUTCOME_TIMED_OUT,
+        "cancelled", ending->outcome == BILLET_OUTCOME_CANCELLED, "origin", ending->origin,
+        "retryable", ending->retryable, "status", billet_ending_status(ending));
     if (object == NULL)
         return NULL;
     switch (ending->outcome) {
@@ -67,8 +66,9 @@ billet_ending_json(const struct billet_ending *ending)
 json_t *
 billet_error_json(const struct billet_error *error)
 {
-    json_t *object = json_pack("{s:s, s:s, s:b}", "class", billet_error_class_name(error->error_class),
-                               "code", error->code, "retryable", error->retryable);
+    json_t *object =
+        json_pack("{s:s, s:s, s:b}", "class", billet_error_class_name(error->error_class), "code",
+                  error->code, "retryable", error->retryable);
     if (object == NULL)
         return NULL;
     json_object_set_new(object, "message", billet_json_bytes(error->message));

@@ -16,9 +16,9 @@
 
 /* How a command or the run around it ended. */
 struct billet_ending {
-    int outcome;         /* BILLET_OUTCOME_*; 0 when the command never ended by itself */
-    int value;           /* exit code, signal or errno */
-    const char *origin;  /* "command", "driver", "billet" */
+    int outcome;        /* BILLET_OUTCOME_*; 0 when the command never ended by itself */
+    int value;          /* exit code, signal or errno */
+    const char *origin; /* "command", "driver", "billet" */
     bool retryable;
 };
 

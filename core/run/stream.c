@@ -118,8 +118,8 @@ billet_streams_poll(struct billet_streams *streams, struct pollfd *set)
         if (relay->length > 0 || relay->input) {
             /* events 0 on the input's pipe: learn that its reader is gone */
             relay->to_slot = (int)used;
-            set[used++] = (struct pollfd){.fd = relay->to,
-                                          .events = relay->length > 0 ? POLLOUT : 0};
+            set[used++] =
+                (struct pollfd){.fd = relay->to, .events = relay->length > 0 ? POLLOUT : 0};
         }
     }
     return used;

@@ -4,8 +4,8 @@
  * the relay between them and the caller's where it must not have those.
  *
  * A command that runs as the caller gets the caller's own descriptors. A confined one gets only
- * pipes, sockets and /dev/null: a terminal or a file reached through /proc/self/fd would let it read
- * what it was only to write. The relay is driven by the caller's poll loop and never blocks.
+ * pipes, sockets and /dev/null: a terminal or a file reached through /proc/self/fd would let it
+ * read what it was only to write. The relay is driven by the caller's poll loop and never blocks.
  */
 #ifndef BILLET_RUN_STREAM_H
 #define BILLET_RUN_STREAM_H
@@ -24,8 +24,8 @@ struct billet_relay {
     int to;
     bool close_from; /* ours, a pipe's end */
     bool close_to;
-    bool input;      /* the caller's stdin: given up when the command ends */
-    bool ended;      /* from is at its end; what is buffered still goes out */
+    bool input; /* the caller's stdin: given up when the command ends */
+    bool ended; /* from is at its end; what is buffered still goes out */
     size_t start;
     size_t length;
     int from_slot; /* in the poll set of this round, -1 none */

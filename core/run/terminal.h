@@ -14,7 +14,10 @@ struct billet_terminal {
     struct termios saved;
 };
 
-#define BILLET_TERMINAL_INIT {.fd = -1}
+#define BILLET_TERMINAL_INIT \
+    {                        \
+        .fd = -1             \
+    }
 
 /* Raw mode when fd is a terminal; nothing otherwise. */
 void billet_terminal_raw(struct billet_terminal *terminal, int fd);

@@ -27,7 +27,7 @@ bool billet_lease_state_is_final(enum billet_lease_state state);
 
 /* Strings are never NULL in a record that a store returned; NULL in one given to it means "". */
 struct billet_lease {
-    char *id;             /* UUIDv7 */
+    char *id; /* UUIDv7 */
     char *tenant;
     char *environment;    /* name */
     char *environment_id; /* store id, "" for file and built-in environments */
@@ -35,25 +35,26 @@ struct billet_lease {
     char *run;
     char *agent;
     char *issue;
-    char *workspace;      /* absolute path here, or "" */
-    char *policy;         /* "ephemeral", "keep", "retain_on_failure" */
+    char *workspace; /* absolute path here, or "" */
+    char *policy;    /* "ephemeral", "keep", "retain_on_failure" */
     enum billet_lease_state state;
-    int64_t fence;        /* starts at 1 */
-    int64_t generation;   /* starts at 1 */
-    char *ref;            /* the driver's name of the resource; "" until active */
-    char *facts;          /* JSON object the driver recorded */
-    char *configuration;  /* JSON object: driver settings as written at acquire (references, no secrets) */
-    char *directory;      /* of the workspace inside, "" until realized */
-    char *owner;          /* lease/owner.h: who drives it now; "" for a held lease */
-    char *command;        /* for people: the command as it was last started, escaped, cut */
-    char *outcome;        /* JSON of the last exec, or "" */
-    char *reason;         /* why failed, or why the last cleanup did not work */
+    int64_t fence;       /* starts at 1 */
+    int64_t generation;  /* starts at 1 */
+    char *ref;           /* the driver's name of the resource; "" until active */
+    char *facts;         /* JSON object the driver recorded */
+    char *configuration; /* JSON object: driver settings as written at acquire (references, no
+                            secrets) */
+    char *directory;     /* of the workspace inside, "" until realized */
+    char *owner;         /* lease/owner.h: who drives it now; "" for a held lease */
+    char *command;       /* for people: the command as it was last started, escaped, cut */
+    char *outcome;       /* JSON of the last exec, or "" */
+    char *reason;        /* why failed, or why the last cleanup did not work */
     int64_t cleanup_attempts;
     int64_t next_cleanup_ns; /* store's clock; 0: at once */
     int64_t created_ns;      /* all: store's clock, wall ns */
     int64_t updated_ns;
     int64_t expires_ns;
-    int64_t ended_ns;        /* 0 until final */
+    int64_t ended_ns; /* 0 until final */
 };
 
 /* Something that happened. Written in the transaction of the change it describes. */
@@ -67,7 +68,7 @@ struct billet_activity {
     const char *run;
     const char *agent;
     const char *issue;
-    const char *actor;  /* "user:NAME" or "janitor:HOST" */
+    const char *actor; /* "user:NAME" or "janitor:HOST" */
     int64_t fence;
     const char *details; /* JSON object, no secrets */
 };

@@ -33,7 +33,7 @@ struct billet_store_info {
     int64_t leases_live;
     int64_t leases_total;
     int64_t activities;
-    int64_t size_bytes;  /* 0 when unknown */
+    int64_t size_bytes; /* 0 when unknown */
     int64_t created_ns;
 };
 
@@ -57,20 +57,21 @@ struct billet_activity_filter {
 /* A compare-and-set. Members left NULL / 0 with their set_ flag false keep the value. */
 struct billet_lease_change {
     const char *id;
-    enum billet_lease_state expected; /* and fence must be equal, else class LOST, code lease_lost */
+    enum billet_lease_state
+        expected; /* and fence must be equal, else class LOST, code lease_lost */
     int64_t fence;
-    enum billet_lease_state state;    /* new one; may equal expected */
-    bool bump_fence;                  /* new owner: fence + 1 */
+    enum billet_lease_state state; /* new one; may equal expected */
+    bool bump_fence;               /* new owner: fence + 1 */
     bool bump_generation;
-    int64_t ttl_ns;                   /* > 0: expires = now + ttl */
-    const char *ref;                  /* NULL: keep (all strings) */
+    int64_t ttl_ns;  /* > 0: expires = now + ttl */
+    const char *ref; /* NULL: keep (all strings) */
     const char *facts;
     const char *directory;
     const char *owner;
     const char *command;
     const char *outcome;
     const char *reason;
-    bool count_cleanup;               /* cleanup_attempts + 1, next_cleanup = now + cleanup_delay_ns */
+    bool count_cleanup; /* cleanup_attempts + 1, next_cleanup = now + cleanup_delay_ns */
     int64_t cleanup_delay_ns;
 };
 
@@ -104,9 +105,11 @@ struct billet_store_module {
     /* Environments. insert: code environment_exists when (tenant, name) is taken. update: CAS on
      * revision, code environment_changed. get: code environment_not_found. remove: refused with
      * code environment_in_use while live leases name it; in the same transaction. */
-    int (*environment_insert)(struct billet_store *store, const struct billet_environment *environment,
+    int (*environment_insert)(struct billet_store *store,
+                              const struct billet_environment *environment,
                               const struct billet_activity *activity, struct billet_error *error);
-    int (*environment_update)(struct billet_store *store, const struct billet_environment *environment,
+    int (*environment_update)(struct billet_store *store,
+                              const struct billet_environment *environment,
                               const struct billet_activity *activity, struct billet_error *error);
     int (*environment_get)(struct billet_store *store, const char *tenant, const char *name,
                            struct billet_environment *environment, struct billet_error *error);
@@ -116,22 +119,22 @@ struct billet_store_module {
     int (*environment_remove)(struct billet_store *store, const char *tenant, const char *name,
                               const struct billet_activity *activity, struct billet_error *error);
 
-    /* Leases. insert: state acquiring, fence 1, expires now + ttl_ns, activity rows with it. The same
-     * id again with the same run is a success (an answer that was lost). */
-    int (*lease_insert)(struct billet_store *store, const struct billet_lease *lease, int64_t ttl_ns,
-                        const struct billet_activity *activities, size_t count,
+    /* Leases. insert: state acquiring, fence 1, expires now + ttl_ns, activity rows with it. The
+     * same id again with the same run is a success (an answer that was lost). */
+    int (*lease_insert)(struct billet_store *store, const struct billet_lease *lease,
+                        int64_t ttl_ns, const struct billet_activity *activities, size_t count,
                         struct billet_error *error);
     /* *after may be NULL; else the row as it is after the change. */
     int (*lease_change)(struct billet_store *store, const struct billet_lease_change *change,
                         const struct billet_activity *activities, size_t count,
                         struct billet_lease *after, struct billet_error *error);
     int (*lease_get)(struct billet_store *store, const char *tenant, const char *id,
-                     struct billet_lease *lease, struct billet_error *error); /* code lease_not_found;
-                     id may be a unique prefix of at least 8 characters */
+                     struct billet_lease *lease, struct billet_error *error); /* code
+                     lease_not_found; id may be a unique prefix of at least 8 characters */
     int (*lease_list)(struct billet_store *store, const struct billet_lease_filter *filter,
                       billet_lease_visit *visit, void *context, struct billet_error *error);
-    /* Only activity rows, when (id, state not final, fence) still holds; else lease_lost. fence 0: any
-     * fence (a second exec on a lease that somebody else owns). */
+    /* Only activity rows, when (id, state not final, fence) still holds; else lease_lost. fence 0:
+     * any fence (a second exec on a lease that somebody else owns). */
     int (*lease_note)(struct billet_store *store, const char *id, int64_t fence,
                       const struct billet_activity *activities, size_t count,
                       struct billet_error *error);
@@ -146,7 +149,8 @@ struct billet_store_module {
     int (*activity_list)(struct billet_store *store, const struct billet_activity_filter *filter,
                          billet_activity_visit *visit, void *context, struct billet_error *error);
 
-    /* Which provision commands have run: key is a fingerprint of (environment, workspace, command). */
+    /* Which provision commands have run: key is a fingerprint of (environment, workspace, command).
+     */
     int (*provision_get)(struct billet_store *store, const char *key, bool *done,
                          struct billet_error *error);
     int (*provision_put)(struct billet_store *store, const char *key,

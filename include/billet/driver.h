@@ -30,9 +30,9 @@ extern "C" {
 
 struct billet_call {
     uint64_t struct_size;
-    uint64_t flags;        /* BILLET_CALL_*; an unknown bit is an error */
-    int64_t deadline_ns;   /* CLOCK_MONOTONIC, absolute; 0: none */
-    int32_t cancel_fd;     /* readable (POLLIN or POLLHUP) once the call should end soon; -1: none */
+    uint64_t flags;      /* BILLET_CALL_*; an unknown bit is an error */
+    int64_t deadline_ns; /* CLOCK_MONOTONIC, absolute; 0: none */
+    int32_t cancel_fd;   /* readable (POLLIN or POLLHUP) once the call should end soon; -1: none */
     int32_t reserved;
     const struct billet_identity *identity; /* NULL for check_config, probe, list, dump */
     const struct billet_config *config;     /* the environment's configuration */
@@ -72,7 +72,7 @@ struct billet_acquired {
     uint64_t struct_size;
     struct billet_lease_handle *handle; /* owned by the driver, ended by release */
     int64_t expires_ns;                 /* wall clock the provider attests; 0: none */
-    char ref[BILLET_REF_MAX];           /* names the resource for ever; non-empty, no control bytes */
+    char ref[BILLET_REF_MAX]; /* names the resource for ever; non-empty, no control bytes */
 };
 
 /* ---- release, destroy ---------------------------------------------------- */
@@ -99,9 +99,9 @@ struct billet_destroy {
 
 struct billet_realize {
     uint64_t struct_size;
-    int32_t mode;      /* BILLET_WORKSPACE_* */
-    int32_t root_fd;   /* the directory here, O_PATH or O_RDONLY; -1 with NONE */
-    const char *path;  /* its absolute path here; "" with NONE */
+    int32_t mode;     /* BILLET_WORKSPACE_* */
+    int32_t root_fd;  /* the directory here, O_PATH or O_RDONLY; -1 with NONE */
+    const char *path; /* its absolute path here; "" with NONE */
 };
 
 struct billet_realized {
@@ -111,7 +111,8 @@ struct billet_realized {
 
 /* ---- exec, signal ---------------------------------------------------------- */
 
-#define BILLET_EXEC_PTY 0x1u /* the driver makes a terminal of rows x columns; stdout carries both streams */
+#define BILLET_EXEC_PTY \
+    0x1u /* the driver makes a terminal of rows x columns; stdout carries both streams */
 
 struct billet_exec {
     uint64_t struct_size;
@@ -122,18 +123,18 @@ struct billet_exec {
     int32_t stdin_fd;               /* owned by the core; the driver duplicates what it keeps */
     int32_t stdout_fd;
     int32_t stderr_fd;
-    int32_t rows;                   /* with PTY */
+    int32_t rows; /* with PTY */
     int32_t columns;
     int32_t reserved;
-    int64_t timeout_ns;             /* from the start of the command; then the whole tree is killed; 0: none */
-    int64_t kill_after_ns;          /* between the first gentle signal and the kill, on timeout and cancel */
+    int64_t timeout_ns; /* from the start of the command; then the whole tree is killed; 0: none */
+    int64_t kill_after_ns; /* between the first gentle signal and the kill, on timeout and cancel */
 };
 
-#define BILLET_OUTCOME_EXITED 1       /* value: exit code, 0..255 */
-#define BILLET_OUTCOME_SIGNALLED 2    /* value: signal number */
-#define BILLET_OUTCOME_TIMED_OUT 3    /* timeout_ns passed, the tree is dead */
-#define BILLET_OUTCOME_CANCELLED 4    /* cancel_fd, the tree is dead */
-#define BILLET_OUTCOME_NOT_FOUND 5    /* no such command; sys_errno in value */
+#define BILLET_OUTCOME_EXITED 1        /* value: exit code, 0..255 */
+#define BILLET_OUTCOME_SIGNALLED 2     /* value: signal number */
+#define BILLET_OUTCOME_TIMED_OUT 3     /* timeout_ns passed, the tree is dead */
+#define BILLET_OUTCOME_CANCELLED 4     /* cancel_fd, the tree is dead */
+#define BILLET_OUTCOME_NOT_FOUND 5     /* no such command; sys_errno in value */
 #define BILLET_OUTCOME_NOT_INVOCABLE 6 /* there, but cannot be run; errno in value */
 
 struct billet_exec_result {
@@ -157,9 +158,9 @@ struct billet_signal {
 
 struct billet_transfer {
     uint64_t struct_size;
-    const char *path;   /* in the environment, absolute */
-    int32_t fd;         /* put/import: read from it; get/export: write to it */
-    uint32_t mode;      /* put: permission bits */
+    const char *path; /* in the environment, absolute */
+    int32_t fd;       /* put/import: read from it; get/export: write to it */
+    uint32_t mode;    /* put: permission bits */
 };
 
 /* ---- the table ---------------------------------------------------------------- */
@@ -173,25 +174,25 @@ struct billet_transfer {
  * without their bit too: billet-drivers(7) lists the pairs. */
 #define BILLET_CAN_STREAM_STDIN 0x1u
 #define BILLET_CAN_SPLIT_STDERR 0x2u
-#define BILLET_CAN_BINARY 0x4u            /* streams are passed byte for byte */
-#define BILLET_CAN_SIGNAL 0x8u            /* signal, thread model SIGNAL or above */
+#define BILLET_CAN_BINARY 0x4u /* streams are passed byte for byte */
+#define BILLET_CAN_SIGNAL 0x8u /* signal, thread model SIGNAL or above */
 #define BILLET_CAN_PTY 0x10u
-#define BILLET_CAN_CONCURRENT_EXEC 0x20u  /* thread model PARALLEL */
-#define BILLET_CAN_RESUME 0x40u           /* resume */
-#define BILLET_CAN_LABEL 0x80u            /* list, destroy by label */
-#define BILLET_CAN_SHARE_FILES 0x100u     /* the workspace is this machine's own directory */
+#define BILLET_CAN_CONCURRENT_EXEC 0x20u /* thread model PARALLEL */
+#define BILLET_CAN_RESUME 0x40u          /* resume */
+#define BILLET_CAN_LABEL 0x80u           /* list, destroy by label */
+#define BILLET_CAN_SHARE_FILES 0x100u    /* the workspace is this machine's own directory */
 #define BILLET_CAN_CONTROL_NETWORK 0x200u
-#define BILLET_CAN_LIMIT 0x400u           /* memory, processes */
-#define BILLET_CAN_CONFINE 0x800u         /* the workload is kept from this machine */
+#define BILLET_CAN_LIMIT 0x400u   /* memory, processes */
+#define BILLET_CAN_CONFINE 0x800u /* the workload is kept from this machine */
 
 /* Every callback returns 0, or a negative BILLET_CLASS_* with *error filled. */
 struct billet_driver {
     uint64_t struct_size;
     uint32_t abi_major; /* BILLET_ABI_MAJOR, BILLET_ABI_MINOR as compiled */
     uint32_t abi_minor;
-    const char *name;   /* as in the note and in driver_NAME.so */
+    const char *name; /* as in the note and in driver_NAME.so */
     const char *version;
-    const char *text;   /* one sentence: what environments it provides */
+    const char *text; /* one sentence: what environments it provides */
     int32_t thread_model;
     uint32_t option_size; /* sizeof(struct billet_option) as compiled */
     const struct billet_option *options;
@@ -265,23 +266,23 @@ typedef const struct billet_driver *billet_driver_init_function(const struct bil
  *   BILLET_DRIVER("null", "1.0", 0) { host = the_host; return &table; }
  * whose parameters are named the_host and error.
  */
-#define BILLET_DRIVER(driver_name, driver_version, lowest_host_minor)                              \
-    __attribute__((section(".note.billet"), used, aligned(4)))                                     \
-    static const struct billet_note billet_driver_note = {                                         \
-        8,                                                                                         \
-        sizeof(struct billet_note) - 20,                                                           \
-        BILLET_NOTE_TYPE,                                                                          \
-        BILLET_NOTE_NAME,                                                                          \
-        BILLET_NOTE_MAGIC,                                                                         \
-        BILLET_ABI_MAJOR,                                                                          \
-        BILLET_ABI_MINOR,                                                                          \
-        (lowest_host_minor),                                                                       \
-        driver_name,                                                                               \
-        driver_version,                                                                            \
-    };                                                                                             \
-    __attribute__((visibility("default"))) const struct billet_driver *billet_driver_init(         \
-        const struct billet_host *the_host, struct billet_error *error);                           \
-    const struct billet_driver *billet_driver_init(const struct billet_host *the_host,             \
+#define BILLET_DRIVER(driver_name, driver_version, lowest_host_minor)                      \
+    __attribute__((section(".note.billet"), used,                                          \
+                   aligned(4))) static const struct billet_note billet_driver_note = {     \
+        8,                                                                                 \
+        sizeof(struct billet_note) - 20,                                                   \
+        BILLET_NOTE_TYPE,                                                                  \
+        BILLET_NOTE_NAME,                                                                  \
+        BILLET_NOTE_MAGIC,                                                                 \
+        BILLET_ABI_MAJOR,                                                                  \
+        BILLET_ABI_MINOR,                                                                  \
+        (lowest_host_minor),                                                               \
+        driver_name,                                                                       \
+        driver_version,                                                                    \
+    };                                                                                     \
+    __attribute__((visibility("default"))) const struct billet_driver *billet_driver_init( \
+        const struct billet_host *the_host, struct billet_error *error);                   \
+    const struct billet_driver *billet_driver_init(const struct billet_host *the_host,     \
                                                    struct billet_error *error)
 
 #ifdef __cplusplus

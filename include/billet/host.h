@@ -26,7 +26,8 @@ extern "C" {
 #define BILLET_CHECK_FAIL 3 /* an acquire would be refused; hint is the remedy */
 
 /* Directories of the installation, for directory(). */
-#define BILLET_DIRECTORY_RUNTIME 1 /* private to the user, emptied at boot; driver may make NAME/ in it */
+#define BILLET_DIRECTORY_RUNTIME \
+    1 /* private to the user, emptied at boot; driver may make NAME/ in it */
 #define BILLET_DIRECTORY_STATE 2   /* private to the user, kept over boots */
 #define BILLET_DIRECTORY_LIBEXEC 3 /* where billet's helper programs are */
 
@@ -38,7 +39,7 @@ struct billet_resource {
     const char *lease;      /* from the label; "" when it carries none */
     uint64_t fence;
     uint64_t generation;
-    int64_t age_ns;         /* since it was made; -1 when unknown */
+    int64_t age_ns; /* since it was made; -1 when unknown */
 };
 
 struct billet_call; /* driver.h */

@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 /* Types. The value arrives parsed: see struct billet_value. */
-#define BILLET_OPTION_STRING 1   /* bytes without NUL and newline; minimum/maximum bound the length */
+#define BILLET_OPTION_STRING 1   /* no NUL, no newline; minimum and maximum bound the length */
 #define BILLET_OPTION_BOOLEAN 2  /* yes or no */
 #define BILLET_OPTION_INTEGER 3  /* decimal, within minimum and maximum */
 #define BILLET_OPTION_DURATION 4 /* 10s, 5m, 1h30m, 250ms; nanoseconds */
@@ -35,12 +35,12 @@ struct billet_option {
     const char *name; /* [a-z][a-z0-9_]*, at most 48 bytes */
     int32_t type;
     uint32_t flags;
-    const char *default_value;  /* as it would be written, or NULL */
-    int64_t minimum;            /* both 0: unbounded */
+    const char *default_value; /* as it would be written, or NULL */
+    int64_t minimum;           /* both 0: unbounded */
     int64_t maximum;
     const char *const *choices; /* NULL-terminated, for CHOICE */
-    const char *pattern;        /* POSIX extended regular expression the whole value matches, or NULL */
-    const char *text;           /* one or more sentences for people */
+    const char *pattern; /* POSIX extended regular expression the whole value matches, or NULL */
+    const char *text;    /* one or more sentences for people */
     const void *reserved[4];
 };
 
@@ -48,9 +48,9 @@ struct billet_option {
 struct billet_value {
     const char *name;
     int32_t type;
-    int32_t is_set;        /* 0: neither configured nor defaulted */
-    const char *string;    /* as written (the secret itself for a secret); NULL when not set */
-    int64_t number;        /* BOOLEAN 0/1, INTEGER, DURATION ns, SIZE bytes, CHOICE index */
+    int32_t is_set;          /* 0: neither configured nor defaulted */
+    const char *string;      /* as written (the secret itself for a secret); NULL when not set */
+    int64_t number;          /* BOOLEAN 0/1, INTEGER, DURATION ns, SIZE bytes, CHOICE index */
     const char *const *list; /* LIST: NULL-terminated; else NULL */
 };
 

@@ -49,7 +49,10 @@ struct billet_error {
     char hint[BILLET_HINT_MAX];
 };
 
-#define BILLET_ERROR_INIT {.struct_size = sizeof(struct billet_error)}
+#define BILLET_ERROR_INIT                          \
+    {                                              \
+        .struct_size = sizeof(struct billet_error) \
+    }
 
 /* Whom and what a call is for. Strings are never NULL; "" where not given. */
 struct billet_identity {
