@@ -181,22 +181,36 @@ check_range(const struct billet_option *option, int64_t number, const char *what
     return INVALID(error, "'%s' wants %s%s", option->name, range, what);
 }
 
-static int
-check_reference(const struct billet_option *option, const char *text, struct billet_error *error)
+static const char *const reference_kinds[] = {"@secret:", "@cred:", "@file:", "@env:", "@vault:"};
+
+static size_t
+reference_kind(const char *text)
 {
-    static const char *const kinds[] = {"@secret:", "@cred:", "@file:", "@env:", "@vault:"};
     size_t kind = 0;
-    while (kind < 5 && !billet_text_starts(text, kinds[kind]))
+    while (kind < 5 && !billet_text_starts(text, reference_kinds[kind]))
         kind++;
+    return kind;
+}
+
+bool
+billet_secret_is_reference(const char *text)
+{
+    return reference_kind(text) < 5;
+}
+
+int
+billet_secret_check_reference(const char *name, const char *text, struct billet_error *error)
+{
+    size_t kind = reference_kind(text);
     if (kind == 5) {
         /* The text may be the secret itself: it is never repeated. */
         billet_error_set(error, BILLET_CLASS_CONFIG, "secret_literal",
                          "'%s' is a secret: write @secret:NAME, @cred:NAME, @file:PATH or "
                          "@env:NAME; 'billet secret set NAME' stores one",
-                         option->name);
+                         name);
         return billet_error_hint(error, "billet secret set NAME");
     }
-    const char *rest = text + strlen(kinds[kind]);
+    const char *rest = text + strlen(reference_kinds[kind]);
     bool sound = false;
     const char *form = "";
     switch (kind) {
@@ -232,7 +246,7 @@ check_reference(const struct billet_option *option, const char *text, struct bil
     if (sound)
         return 0;
     return billet_error_set(error, BILLET_CLASS_CONFIG, "secret_reference_invalid",
-                            "'%s': what follows %s is not %s", option->name, kinds[kind], form);
+                            "'%s': what follows %s is not %s", name, reference_kinds[kind], form);
 }
 
 static int
@@ -297,7 +311,7 @@ parse_value(const struct billet_option *option, const char *text, int64_t *numbe
         return result;
     *number = 0;
     if ((option->flags & BILLET_OPTION_SECRET) != 0)
-        return check_reference(option, text, error);
+        return billet_secret_check_reference(option->name, text, error);
     switch (option->type) {
     case BILLET_OPTION_STRING:
         result = check_range(option, (int64_t)strlen(text), " bytes", error);
