@@ -169,6 +169,7 @@ struct billet_configuration {
     struct resolved *items;
     size_t count;
     size_t capacity;
+    size_t entries; /* headers and settings read so far, of all files */
     struct billet_values defaults[COUNT(kinds)]; /* of a section that nobody wrote */
     struct billet_values shipped;                /* of [driver local] and [driver sandbox] */
 };
@@ -377,6 +378,16 @@ billet_configuration_merge(struct billet_configuration *configuration,
                            struct billet_document *document, struct billet_diagnostics *diagnostics,
                            struct billet_error *error)
 {
+    size_t entries = configuration->entries + document->count;
+    for (size_t i = 0; i < document->count; i++)
+        entries += document->items[i].settings.count;
+    if (entries > BILLET_PARSER_SETTINGS_MAX) {
+        billet_diagnostics_add(diagnostics, BILLET_DIAGNOSTIC_ERROR, document->items[0].origin.text,
+                               0, 0, "too_large", "more than %u settings in all files together",
+                               BILLET_PARSER_SETTINGS_MAX);
+        return 0;
+    }
+    configuration->entries = entries;
     if (!unite(document, diagnostics))
         return billet_error_no_memory(error);
     for (size_t i = 0; i < document->count; i++) {

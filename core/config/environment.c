@@ -232,6 +232,15 @@ sort_setting(struct billet_environment *environment, const struct billet_setting
     const struct billet_option *options = billet_configuration_options("environment", &count);
     if (billet_text_starts(setting->name, VARIABLE)) {
         const char *name = setting->name + strlen(VARIABLE);
+        struct billet_error error = BILLET_ERROR_INIT;
+        /* A literal is fine here; what looks like a reference has to be one. */
+        if (billet_secret_is_reference(setting->value) &&
+            billet_secret_check_reference(setting->name, setting->value, &error) < 0) {
+            billet_diagnostics_add(diagnostics, BILLET_DIAGNOSTIC_ERROR, setting->origin.text,
+                                   setting->origin.line, setting->origin.column, error.code, "%s",
+                                   error.message);
+            return true;
+        }
         if (is_variable(name))
             return billet_strings_set(&environment->variables, name, setting->value);
         billet_diagnostics_add(

@@ -36,7 +36,7 @@ struct billet_environment {
 
     /* Filled by billet_environment_resolve. */
     struct billet_settings driver_settings;
-    struct billet_strings variables; /* NAME=VALUE from env.NAME */
+    struct billet_strings variables; /* NAME=VALUE from env.NAME; a VALUE may be a reference */
     char *provision;                 /* command line for sh -c, or NULL */
     int workspace_mode;              /* BILLET_WORKSPACE_*, -1: the driver's default */
     int64_t timeout_ns;              /* 0: none */

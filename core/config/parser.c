@@ -25,7 +25,7 @@ struct parser {
     struct cursor cursor;
     struct billet_document *document;
     struct billet_diagnostics *diagnostics;
-    size_t settings;
+    size_t entries; /* headers and settings */
     bool failed;
     bool skipping; /* the header was wrong: what follows belongs nowhere */
 };
@@ -135,6 +135,18 @@ add_section(struct parser *parser, const char *kind, const char *name, int line,
     return &document->items[document->count++];
 }
 
+/* One more header or setting; false, and no further, when there are too many. */
+static bool
+count_entry(struct parser *parser, int line, int column)
+{
+    if (parser->entries++ < BILLET_PARSER_SETTINGS_MAX)
+        return true;
+    FAIL_AT(parser, line, column, "too_large", "more than %u settings in one file",
+            BILLET_PARSER_SETTINGS_MAX);
+    parser->cursor.at = parser->cursor.end;
+    return false;
+}
+
 /* [kind] or [kind name] */
 static void
 read_header(struct parser *parser)
@@ -168,6 +180,8 @@ read_header(struct parser *parser)
         FAIL(parser, "nothing may follow a section header; comments go on their own line");
         return;
     }
+    if (!count_entry(parser, line, column))
+        return;
     if (kind.failed || name.failed ||
         add_section(parser, billet_buffer_text(&kind), billet_buffer_text(&name), line, column) ==
             NULL) {
@@ -327,12 +341,8 @@ read_setting(struct parser *parser)
     } else {
         read_bare(cursor, &value);
     }
-    if (++parser->settings > BILLET_PARSER_SETTINGS_MAX) {
-        FAIL_AT(parser, line, name_column, "too_large", "more than %u settings in one file",
-                BILLET_PARSER_SETTINGS_MAX);
-        cursor->at = cursor->end;
+    if (!count_entry(parser, line, name_column))
         return;
-    }
     struct billet_section *section = &parser->document->items[parser->document->count - 1];
     if (key.failed || value.failed ||
         !billet_settings_add(&section->settings, billet_buffer_text(&key),

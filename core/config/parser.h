@@ -13,10 +13,10 @@
 #include "config/configuration.h"
 #include "config/setting.h"
 
-#define BILLET_PARSER_FILE_MAX 1048576u /* bytes of a file */
-#define BILLET_PARSER_LINE_MAX 65536u   /* bytes of a line, joined ones together */
-#define BILLET_PARSER_SETTINGS_MAX 10000u
-#define BILLET_PARSER_NAME_MAX 256u /* bytes of a key or of a word in a header */
+#define BILLET_PARSER_FILE_MAX 1048576u   /* bytes of a file */
+#define BILLET_PARSER_LINE_MAX 65536u     /* bytes of a line, joined ones together */
+#define BILLET_PARSER_SETTINGS_MAX 10000u /* headers and settings, of one file and of all */
+#define BILLET_PARSER_NAME_MAX 256u       /* bytes of a key or of a word in a header */
 
 /* One file: a section for each header, in the order written, not merged. */
 struct billet_document {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <limits.h>
 
+#include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/text.h"
@@ -377,6 +378,27 @@ START_TEST(a_file_is_bounded)
 }
 END_TEST
 
+START_TEST(all_files_together_are_bounded)
+{
+    struct billet_configuration_sources from = sources();
+    struct billet_buffer text = BILLET_BUFFER_INIT;
+    char expected[512];
+    for (int i = 0; i < 6000; i++)
+        billet_buffer_format(&text, "[driver d%d]\n", i);
+    support_write(base, "etc/billet.conf", billet_buffer_text(&text));
+    support_write(base, "etc/billet.conf.d/1.conf", "[driver ssh]\nenabled = yes\n");
+    support_write(base, "etc/billet.conf.d/2.conf", billet_buffer_text(&text));
+    snprintf(expected, sizeof(expected),
+             "%s/etc/billet.conf.d/2.conf: error: more than 10000 settings in all files together\n",
+             base);
+    struct billet_configuration *view = load(&from, expected);
+    ck_assert_uint_eq(billet_configuration_count(view), 6001);
+    ck_assert(billet_configuration_driver_enabled(view, "ssh"));
+    billet_configuration_free(view);
+    billet_buffer_free(&text);
+}
+END_TEST
+
 START_TEST(overrides_reach_every_section)
 {
     static const struct {
@@ -548,6 +570,7 @@ main(void)
     tcase_add_test(cases, config_file_stands_for_all);
     tcase_add_test(cases, untrusted_files_are_reported_and_not_read);
     tcase_add_test(cases, a_file_is_bounded);
+    tcase_add_test(cases, all_files_together_are_bounded);
     tcase_add_test(cases, overrides_reach_every_section);
     tcase_add_test(cases, variables_are_read);
     tcase_add_test(cases, default_sources_follow_the_process);

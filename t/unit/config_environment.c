@@ -101,6 +101,19 @@ START_TEST(a_section_becomes_an_environment)
 }
 END_TEST
 
+START_TEST(variables_hold_literals_and_references)
+{
+    struct billet_environment made = environment_of(
+        "[environment a]\ndriver = local\nenv.A = @secret:k\nenv.B = @home\nenv.C = a@b:c\n");
+    struct billet_diagnostics problems = BILLET_DIAGNOSTICS_INIT;
+    ck_assert_int_eq(billet_environment_resolve(&made, &problems), 0);
+    ck_assert_str_eq(billet_strings_value(&made.variables, "A"), "@secret:k");
+    ck_assert_str_eq(billet_strings_value(&made.variables, "B"), "@home");
+    ck_assert_str_eq(billet_strings_value(&made.variables, "C"), "a@b:c");
+    billet_environment_free(&made);
+}
+END_TEST
+
 START_TEST(defaults_of_what_is_not_written)
 {
     struct billet_environment made = environment_of("[environment a]\ndriver = local\n");
@@ -153,6 +166,9 @@ static const struct {
     {"timeout = 1s\ntimeout = 2s\n", "f:4:1: error: 'timeout' given twice (first in line 3)\n"},
     {"env.1A = x\n", "f:3:1: error: 'env.1A': the name of a variable is letters, digits and '_', "
                      "and does not begin with a digit\n"},
+    {"env.A = @secret:a/b\n",
+     "f:3:9: error: 'env.A': what follows @secret: is not a name: letters, digits, '.', '_' and "
+     "'-', at most 64\n"},
     {"env. = x\n", "f:3:1: error: 'env.': the name of a variable is letters, digits and '_', "
                    "and does not begin with a digit\n"},
     {"env.A-B = x\n", "f:3:1: error: 'env.A-B': the name of a variable is letters, digits and "
@@ -409,6 +425,7 @@ main(void)
     tcase_set_timeout(cases, 60);
     tcase_add_checked_fixture(cases, set_up, tear_down);
     tcase_add_test(cases, a_section_becomes_an_environment);
+    tcase_add_test(cases, variables_hold_literals_and_references);
     tcase_add_test(cases, defaults_of_what_is_not_written);
     tcase_add_loop_test(cases, workspace_modes_have_their_numbers, 0, (int)COUNT(modes));
     tcase_add_loop_test(cases, core_keys_are_checked_at_their_places, 0, (int)COUNT(mistakes));

@@ -223,8 +223,16 @@ START_TEST(bounds_files_and_settings)
         billet_buffer_format(&text, "x%zu = 1\n", i);
     billet_parser_read("f", text.data, text.length, &document, &problems);
     support_expect_problems("settings", &problems,
-                            "f:10002:1: error: more than 10000 settings in one file\n");
-    ck_assert_int_eq(document.items[0].settings.count, BILLET_PARSER_SETTINGS_MAX);
+                            "f:10001:1: error: more than 10000 settings in one file\n");
+    ck_assert_int_eq(document.items[0].settings.count, BILLET_PARSER_SETTINGS_MAX - 1);
+    billet_buffer_free(&text);
+    billet_document_free(&document);
+    for (size_t i = 0; i <= BILLET_PARSER_SETTINGS_MAX; i++)
+        billet_buffer_add(&text, "[a]\n");
+    billet_parser_read("f", text.data, text.length, &document, &problems);
+    support_expect_problems("headers", &problems,
+                            "f:10001:1: error: more than 10000 settings in one file\n");
+    ck_assert_int_eq(document.count, BILLET_PARSER_SETTINGS_MAX);
     billet_buffer_free(&text);
     billet_document_free(&document);
 }
