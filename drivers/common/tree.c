@@ -438,20 +438,33 @@ collect_orphan(pid_t pid, void *context)
     return true;
 }
 
-void
-billet_tree_reap(void)
+/* How many of a first part were reaped; *more when that part was full. */
+static int
+reap_some(bool *more)
 {
     struct orphans orphans = {.count = 0};
     pid_t own_session = getsid(0);
+    int reaped = 0;
     each_child(collect_orphan, &orphans);
+    *more = orphans.count == (int)(sizeof(orphans.pids) / sizeof(orphans.pids[0]));
     for (int i = 0; i < orphans.count; i++) {
         /* It is our child until someone of this process reaps it, so the number is its own. */
         pthread_rwlock_wrlock(&reap_lock);
         pid_t session = getsid(orphans.pids[i]);
-        if (session > 0 && session != own_session && !is_held(orphans.pids[i]))
-            waitpid(orphans.pids[i], NULL, WNOHANG);
+        if (session > 0 && session != own_session && !is_held(orphans.pids[i]) &&
+            waitpid(orphans.pids[i], NULL, WNOHANG) > 0)
+            reaped++;
         pthread_rwlock_unlock(&reap_lock);
     }
+    return reaped;
+}
+
+void
+billet_tree_reap(void)
+{
+    bool more = true;
+    while (more && reap_some(&more) > 0)
+        ;
 }
 
 void

@@ -275,6 +275,7 @@ local_destroy(const struct billet_call *call, const struct billet_destroy *args,
     }
     billet_cgroup_close(&group);
     billet_cgroup_site_close(&site);
+    billet_tree_reap();
     return status;
 }
 
