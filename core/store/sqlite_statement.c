@@ -123,11 +123,29 @@ retryable(struct billet_error *error, int result)
     return result;
 }
 
+/* The errno behind a failure. SQLite forgets it when a commit fails; its files still know it. */
+static int
+system_errno(struct billet_store *store)
+{
+    sqlite3_file *log = NULL;
+    int found = sqlite3_system_errno(store->db);
+    if (found == 0 &&
+        sqlite3_file_control(store->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK &&
+        log != NULL && log->pMethods != NULL)
+        log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &found);
+    if (found == 0)
+        sqlite3_file_control(store->db, "main", SQLITE_FCNTL_LAST_ERRNO, &found);
+    return found;
+}
+
 int
 sqlite_error(struct billet_store *store, int code, const char *what, struct billet_error *error)
 {
     const char *message = store->db != NULL ? sqlite3_errmsg(store->db) : sqlite3_errstr(code);
-    int system = store->db != NULL ? sqlite3_system_errno(store->db) : 0;
+    int system = 0;
+    if (store->db != NULL && ((code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_FULL ||
+                              (code & 0xff) == SQLITE_CANTOPEN))
+        system = system_errno(store);
     switch (code & 0xff) {
     case SQLITE_NOMEM:
         return billet_error_no_memory(error);

@@ -26,8 +26,8 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static char fixture_directory[PATH_MAX];
-static char fixture_path[PATH_MAX + 16]; /* "" when the store is not SQLite */
-static char fixture_url[PATH_MAX + 64];
+static char fixture_path[PATH_MAX + 64]; /* "" when the store is not SQLite */
+static char fixture_url[PATH_MAX + 128];
 static char fixture_modules[PATH_MAX];
 static struct billet_error fixture_error = BILLET_ERROR_INIT;
 
