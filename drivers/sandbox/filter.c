@@ -27,29 +27,93 @@
  * skipped, unless the table below gives the number. */
 static const char *const denied[] = {
     /* mounts and roots */
-    "mount", "umount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "fsopen",
-    "fsconfig", "fsmount", "fspick", "mount_setattr",
+    "mount",
+    "umount",
+    "umount2",
+    "pivot_root",
+    "chroot",
+    "move_mount",
+    "open_tree",
+    "fsopen",
+    "fsconfig",
+    "fsmount",
+    "fspick",
+    "mount_setattr",
     /* namespaces */
-    "unshare", "setns",
+    "unshare",
+    "setns",
     /* other processes */
-    "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp", "process_madvise",
+    "ptrace",
+    "process_vm_readv",
+    "process_vm_writev",
+    "pidfd_getfd",
+    "kcmp",
+    "process_madvise",
     /* the kernel's programmable parts */
-    "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter",
+    "bpf",
+    "perf_event_open",
+    "userfaultfd",
+    "io_uring_setup",
+    "io_uring_enter",
     "io_uring_register",
     /* keys */
-    "keyctl", "add_key", "request_key",
+    "keyctl",
+    "add_key",
+    "request_key",
     /* files without a path */
-    "open_by_handle_at", "name_to_handle_at",
+    "open_by_handle_at",
+    "name_to_handle_at",
     /* the machine */
-    "init_module", "finit_module", "delete_module", "create_module", "query_module",
-    "get_kernel_syms", "kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff", "acct",
-    "quotactl", "quotactl_fd", "sethostname", "setdomainname", "clock_settime", "clock_settime64",
-    "clock_adjtime", "clock_adjtime64", "settimeofday", "stime", "adjtimex", "syslog", "iopl",
-    "ioperm", "modify_ldt", "vm86", "vm86old", "uselib", "ustat", "sysfs", "_sysctl", "bdflush",
+    "init_module",
+    "finit_module",
+    "delete_module",
+    "create_module",
+    "query_module",
+    "get_kernel_syms",
+    "kexec_load",
+    "kexec_file_load",
+    "reboot",
+    "swapon",
+    "swapoff",
+    "acct",
+    "quotactl",
+    "quotactl_fd",
+    "sethostname",
+    "setdomainname",
+    "clock_settime",
+    "clock_settime64",
+    "clock_adjtime",
+    "clock_adjtime64",
+    "settimeofday",
+    "stime",
+    "adjtimex",
+    "syslog",
+    "iopl",
+    "ioperm",
+    "modify_ldt",
+    "vm86",
+    "vm86old",
+    "uselib",
+    "ustat",
+    "sysfs",
+    "_sysctl",
+    "bdflush",
     /* watchers of whole file systems, other nodes' memory, odds and ends of no use here */
-    "fanotify_init", "fanotify_mark", "mbind", "migrate_pages", "move_pages", "set_mempolicy",
-    "set_mempolicy_home_node", "vhangup", "nfsservctl", "lookup_dcookie", "memfd_secret",
-    "pciconfig_read", "pciconfig_write", "pciconfig_iobase", "s390_pci_mmio_read",
+    "fanotify_init",
+    "fanotify_mark",
+    "mbind",
+    "migrate_pages",
+    "move_pages",
+    "set_mempolicy",
+    "set_mempolicy_home_node",
+    "vhangup",
+    "nfsservctl",
+    "lookup_dcookie",
+    "memfd_secret",
+    "pciconfig_read",
+    "pciconfig_write",
+    "pciconfig_iobase",
+    "s390_pci_mmio_read",
     "s390_pci_mmio_write",
 };
 
@@ -67,8 +131,8 @@ static const int absent_numbers[] = {
 };
 
 static const uint64_t namespace_flags[] = {
-    CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
-    CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET,
+    CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
+    CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET,
 };
 
 /* Calls that give a file its mode; flags: the argument with O_CREAT, -1: the mode always counts. */
@@ -77,9 +141,8 @@ static const struct mode_call {
     unsigned mode;
     int flags;
 } mode_calls[] = {
-    {"chmod", 1, -1},   {"fchmod", 1, -1}, {"fchmodat", 2, -1}, {"creat", 1, -1},
-    {"mkdir", 1, -1},   {"mkdirat", 2, -1}, {"mknod", 1, -1},   {"mknodat", 2, -1},
-    {"open", 2, 1},     {"openat", 3, 2},
+    {"chmod", 1, -1},   {"fchmod", 1, -1}, {"fchmodat", 2, -1}, {"creat", 1, -1}, {"mkdir", 1, -1},
+    {"mkdirat", 2, -1}, {"mknod", 1, -1},  {"mknodat", 2, -1},  {"open", 2, 1},   {"openat", 3, 2},
 };
 
 #if defined(__s390__) || defined(__s390x__)
@@ -151,8 +214,7 @@ add_sockets(struct builder *builder)
         add_when(builder, NO_PERMISSION, calls[i], SCMP_CMP64(0, SCMP_CMP_GT, AF_NETLINK));
         for (unsigned family = 0; family < AF_NETLINK; family++)
             if (family != AF_UNIX && family != AF_INET && family != AF_INET6)
-                add_when(builder, NO_PERMISSION, calls[i],
-                         SCMP_CMP64(0, SCMP_CMP_EQ, family));
+                add_when(builder, NO_PERMISSION, calls[i], SCMP_CMP64(0, SCMP_CMP_EQ, family));
     }
     int socket_call = seccomp_syscall_resolve_name("socket");
     struct scmp_arg_cmp other_netlink[] = {SCMP_CMP64(0, SCMP_CMP_EQ, AF_NETLINK),
@@ -178,8 +240,8 @@ add_modes(struct builder *builder)
         const struct mode_call *call = &mode_calls[i];
         int number = seccomp_syscall_resolve_name(call->name);
         for (size_t bit = 0; bit < 2; bit++) {
-            struct scmp_arg_cmp mode = SCMP_CMP64(call->mode, SCMP_CMP_MASKED_EQ, bits[bit],
-                                                  bits[bit]);
+            struct scmp_arg_cmp mode =
+                SCMP_CMP64(call->mode, SCMP_CMP_MASKED_EQ, bits[bit], bits[bit]);
             if (call->flags < 0) {
                 add(builder, NO_PERMISSION, number, 1, &mode);
                 continue;

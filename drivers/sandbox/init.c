@@ -55,7 +55,8 @@ say(const struct sandbox_message *message, int fd, bool credentials)
     memset(&control, 0, sizeof(control));
     if (fd >= 0 || credentials) {
         header.msg_control = control.bytes;
-        header.msg_controllen = credentials ? CMSG_SPACE(sizeof(struct ucred)) : CMSG_SPACE(sizeof(int));
+        header.msg_controllen =
+            credentials ? CMSG_SPACE(sizeof(struct ucred)) : CMSG_SPACE(sizeof(int));
         struct cmsghdr *item = CMSG_FIRSTHDR(&header);
         item->cmsg_level = SOL_SOCKET;
         if (credentials) {
@@ -74,8 +75,7 @@ say(const struct sandbox_message *message, int fd, bool credentials)
             _exit(EXIT_LOST);
 }
 
-static void __attribute__((noreturn))
-broken(const char *what, int sys_errno)
+static void __attribute__((noreturn)) broken(const char *what, int sys_errno)
 {
     struct sandbox_message message = {.type = SANDBOX_BROKEN, .value = sys_errno};
     snprintf(message.text, sizeof(message.text), "%s", what);
@@ -177,8 +177,8 @@ execute(void)
     for (const char *at = path != NULL ? path : "/usr/bin:/bin"; at != NULL;) {
         const char *colon = strchr(at, ':');
         size_t length = colon != NULL ? (size_t)(colon - at) : strlen(at);
-        int written = snprintf(file, sizeof(file), "%.*s%s%s", (int)length, at,
-                               length > 0 ? "/" : "", name);
+        int written =
+            snprintf(file, sizeof(file), "%.*s%s%s", (int)length, at, length > 0 ? "/" : "", name);
         at = colon != NULL ? colon + 1 : NULL;
         if (written < 0 || (size_t)written >= sizeof(file))
             continue;
@@ -191,8 +191,7 @@ execute(void)
     return result;
 }
 
-static void __attribute__((noreturn))
-child_fail(int report, uint32_t kind, int sys_errno)
+static void __attribute__((noreturn)) child_fail(int report, uint32_t kind, int sys_errno)
 {
     struct failure failure = {.kind = kind, .sys_errno = sys_errno};
     ssize_t ignored = write(report, &failure, sizeof(failure));
@@ -201,8 +200,7 @@ child_fail(int report, uint32_t kind, int sys_errno)
 }
 
 /* ready: written to once Landlock is in force; go: read before the command executes. */
-static void __attribute__((noreturn))
-child_main(int terminal, int ready, int go, int report)
+static void __attribute__((noreturn)) child_main(int terminal, int ready, int go, int report)
 {
     sigset_t none;
     char byte = 0;
@@ -239,7 +237,8 @@ make_terminal(void)
     struct winsize size = {.ws_row = (unsigned short)order.header->rows,
                            .ws_col = (unsigned short)order.header->columns};
     int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0 || ioctl(master, TIOCGPTN, &number) < 0)
+    if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0 ||
+        ioctl(master, TIOCGPTN, &number) < 0)
         broken("cannot make a terminal", errno);
     snprintf(path, sizeof(path), "/dev/pts/%d", number);
     int slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -304,7 +303,8 @@ static bool
 listen_to_driver(pid_t command)
 {
     struct sandbox_message message;
-    ssize_t got = recv(SANDBOX_FD_CONTROL, &message, sizeof(message), MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    ssize_t got =
+        recv(SANDBOX_FD_CONTROL, &message, sizeof(message), MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0)
         return errno == EAGAIN || errno == EINTR;
     if (got != (ssize_t)sizeof(message))

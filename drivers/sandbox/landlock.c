@@ -45,8 +45,8 @@
 #define FS_FILE (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE | FS_IOCTL_DEV)
 #define FS_LOOK (FS_READ_FILE | FS_READ_DIR)
 #define FS_RUN (FS_LOOK | FS_EXECUTE)
-#define FS_WORK                                                                                    \
-    (FS_RUN | FS_WRITE_FILE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG |         \
+#define FS_WORK                                                                            \
+    (FS_RUN | FS_WRITE_FILE | FS_REMOVE_DIR | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | \
      FS_MAKE_SOCK | FS_MAKE_FIFO | FS_MAKE_SYM | FS_REFER | FS_TRUNCATE)
 #define FS_DEVICE (FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE | FS_TRUNCATE | FS_IOCTL_DEV)
 
@@ -67,16 +67,17 @@ struct rule {
 };
 
 /* Only what exists gets a rule. Directories may be listed everywhere: a plain "ls /" must work, and
- * the mount namespace holds nothing but what the profile put there. TCP is left to the network namespace, whose loopback test suites
- * use; without one, seccomp and this layer could not tell a bridge from a neighbour either. */
+ * the mount namespace holds nothing but what the profile put there. TCP is left to the network
+ * namespace, whose loopback test suites use; without one, seccomp and this layer could not tell a
+ * bridge from a neighbour either. */
 static const struct rule rules[] = {
-    {"/", FS_READ_DIR},       {"/usr", FS_RUN},         {"/bin", FS_RUN},          {"/sbin", FS_RUN},
-    {"/lib", FS_RUN},         {"/lib32", FS_RUN},        {"/lib64", FS_RUN},
-    {"/libx32", FS_RUN},      {"/etc", FS_LOOK},         {"/proc", FS_LOOK},
-    {SANDBOX_WORK, FS_WORK},  {"/tmp", FS_WORK},         {"/dev/shm", FS_WORK},
-    {"/dev/null", FS_DEVICE}, {"/dev/zero", FS_DEVICE},  {"/dev/full", FS_DEVICE},
-    {"/dev/tty", FS_DEVICE},  {"/dev/random", FS_DEVICE}, {"/dev/urandom", FS_DEVICE},
-    {"/dev/pts", FS_DEVICE},
+    {"/", FS_READ_DIR},          {"/usr", FS_RUN},         {"/bin", FS_RUN},
+    {"/sbin", FS_RUN},           {"/lib", FS_RUN},         {"/lib32", FS_RUN},
+    {"/lib64", FS_RUN},          {"/libx32", FS_RUN},      {"/etc", FS_LOOK},
+    {"/proc", FS_LOOK},          {SANDBOX_WORK, FS_WORK},  {"/tmp", FS_WORK},
+    {"/dev/shm", FS_WORK},       {"/dev/null", FS_DEVICE}, {"/dev/zero", FS_DEVICE},
+    {"/dev/full", FS_DEVICE},    {"/dev/tty", FS_DEVICE},  {"/dev/random", FS_DEVICE},
+    {"/dev/urandom", FS_DEVICE}, {"/dev/pts", FS_DEVICE},
 };
 
 int

@@ -34,7 +34,10 @@
 
 /* Namespaces, in the order of struct sandbox_order.namespaces. */
 #define SANDBOX_NAMESPACES 7
-#define SANDBOX_NAMESPACE_NAMES {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"}
+#define SANDBOX_NAMESPACE_NAMES                             \
+    {                                                       \
+        "user", "mnt", "pid", "net", "ipc", "uts", "cgroup" \
+    }
 
 /*
  * The order: this header, then NUL-terminated strings: directory, argv, environment, then
@@ -72,9 +75,9 @@ struct sandbox_order {
 /* kind of SANDBOX_ENDED */
 #define SANDBOX_EXITED 1
 #define SANDBOX_SIGNALLED 2
-#define SANDBOX_CANNOT_EXECUTE 3   /* value: errno */
-#define SANDBOX_CANNOT_ENTER 4     /* the directory; value: errno */
-#define SANDBOX_REFUSED 5          /* a protection is missing, nothing was started */
+#define SANDBOX_CANNOT_EXECUTE 3 /* value: errno */
+#define SANDBOX_CANNOT_ENTER 4   /* the directory; value: errno */
+#define SANDBOX_REFUSED 5        /* a protection is missing, nothing was started */
 
 #define SANDBOX_TEXT_MAX 480
 struct sandbox_message {
