@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * driver.c - the table of the sandbox driver: each operation in terms of lease,
+ * exec and probe. Owns nothing itself.
+ */
+#include <billet/driver.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifdef HAVE_CONFIG_H
+#include <config.h>
+#endif
+
+#include "../common/cleanup.h"
+#include "../common/fail.h"
+#include "exec.h"
+#include "landlock.h"
+#include "lease.h"
+#include "options.h"
+#include "probe.h"
+#include "protocol.h"
+
+#ifndef PACKAGE_VERSION
+#define PACKAGE_VERSION "0"
+#endif
+
+static const struct billet_host *host;
+
+static int32_t
+check_config(const struct billet_call *call, struct billet_error *error)
+{
+    struct sandbox_config config;
+    return sandbox_config_read(call->config, &config, error);
+}
+
+static int32_t
+probe(const struct billet_call *call, struct billet_error *error)
+{
+    return sandbox_probe(host, call, error);
+}
+
+static void
+tell_facts(const struct billet_call *call, const struct billet_lease_handle *lease,
+           const struct sandbox_config *config)
+{
+    char text[64];
+    host->fact(call, "memory_limit", lease->memory_by_group ? "cgroup" : "rlimit");
+    host->fact(call, "pids_limit", lease->pids_by_group ? "cgroup" : "rlimit");
+    host->fact(call, "network", config->shared_network ? "host" : "none");
+    snprintf(text, sizeof(text), "%d", sandbox_landlock_abi());
+    host->fact(call, "landlock", text);
+}
+
+static int32_t
+acquire(const struct billet_call *call, const struct billet_acquire *args,
+        struct billet_acquired *result, struct billet_error *error)
+{
+    struct sandbox_config config;
+    struct billet_lease_handle *lease = NULL;
+    int failed = sandbox_config_read(call->config, &config, error);
+    (void)args;
+    if (failed < 0)
+        return failed;
+    if (access(config.bubblewrap, X_OK) < 0) {
+        billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "sandbox_bubblewrap_missing", errno,
+                          "cannot execute bubblewrap %s", config.bubblewrap);
+        return billet_fail_hint(error, "install bubblewrap 0.8.0 or later, or set bubblewrap = its "
+                                       "path");
+    }
+    failed = sandbox_lease_make(host, call->identity, &config, &lease, error);
+    if (failed < 0)
+        return failed;
+    snprintf(result->ref, sizeof(result->ref), SANDBOX_REF_PREFIX "%s", lease->id);
+    result->handle = lease;
+    result->expires_ns = 0;
+    tell_facts(call, lease, &config);
+    return 0;
+}
+
+static int32_t
+resume(const struct billet_call *call, const struct billet_resume *args,
+       struct billet_acquired *result, struct billet_error *error)
+{
+    struct sandbox_config config;
+    struct billet_lease_handle *lease = NULL;
+    int failed = sandbox_config_read(call->config, &config, error);
+    if (failed == 0 && (args->flags & ~(uint64_t)BILLET_RESUME_SHARED) != 0)
+        failed = billet_fail(error, BILLET_CLASS_CONFIG, "value_invalid", "unknown flag of resume");
+    if (failed == 0)
+        failed = sandbox_lease_open(host, call->identity, &config, args->ref,
+                                    (args->flags & BILLET_RESUME_SHARED) != 0, &lease, error);
+    if (failed < 0)
+        return failed;
+    snprintf(result->ref, sizeof(result->ref), "%s", args->ref);
+    result->handle = lease;
+    result->expires_ns = 0;
+    return 0;
+}
+
+static int32_t
+release(const struct billet_call *call, struct billet_lease_handle *lease, int32_t disposition,
+        struct billet_error *error)
+{
+    char id[SANDBOX_ID_SIZE];
+    int result = 0;
+    snprintf(id, sizeof(id), "%s", lease->id);
+    if (disposition == BILLET_DISPOSE_STOP)
+        result = sandbox_lease_stop(lease->directory_fd, &lease->group, call->deadline_ns, error);
+    sandbox_lease_free(lease);
+    if (disposition == BILLET_DISPOSE_DESTROY)
+        result = sandbox_lease_destroy(host, id, false, call->deadline_ns, error);
+    return result;
+}
+
+static int32_t
+destroy(const struct billet_call *call, const struct billet_destroy *args,
+        struct billet_error *error)
+{
+    char id[SANDBOX_ID_SIZE];
+    if (!sandbox_lease_id(args->ref, call->identity, id))
+        return billet_fail(error, BILLET_CLASS_CONFIG, "value_invalid",
+                           "'%.80s' does not name a sandbox lease", args->ref);
+    return sandbox_lease_destroy(host, id, (call->flags & BILLET_CALL_DRY_RUN) != 0,
+                                 call->deadline_ns, error);
+}
+
+static int32_t
+list(const struct billet_call *call, struct billet_error *error)
+{
+    return sandbox_lease_list(host, call, error);
+}
+
+static int
+take_workspace(struct billet_lease_handle *lease, const struct sandbox_config *config,
+               const struct billet_realize *args, struct billet_error *error)
+{
+    struct stat status;
+    cleanup_fd int fd = args->root_fd >= 0 ? fcntl(args->root_fd, F_DUPFD_CLOEXEC, 3)
+                                           : open(args->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return billet_fail_errno(error, BILLET_CLASS_CONFIG, "workspace_realization_failed", errno,
+                                 "cannot open workspace %s", args->path);
+    if (!S_ISDIR(status.st_mode) || args->path[0] != '/')
+        return billet_fail(error, BILLET_CLASS_CONFIG, "workspace_realization_failed",
+                           "workspace '%.400s' is not an absolute path of a directory", args->path);
+    const char *why = sandbox_config_refuses(args->path);
+    if (why != NULL && strcmp(args->path, "/") != 0 && strncmp(args->path, "/root/", 6) == 0)
+        why = NULL; /* a project of root's own, named by root */
+    if (why != NULL && strncmp(args->path, SANDBOX_WORK, strlen(SANDBOX_WORK)) == 0)
+        why = NULL; /* that name means the sandbox's only for read_only */
+    if (why != NULL)
+        return billet_fail(error, BILLET_CLASS_CONFIG, "sandbox_path_refused",
+                           "%.400s cannot be the workspace of a sandbox: %s", args->path, why);
+    if (snprintf(lease->work_path, sizeof(lease->work_path), "%s", args->path) >=
+        (int)sizeof(lease->work_path))
+        return billet_fail(error, BILLET_CLASS_CONFIG, "workspace_realization_failed",
+                           "the path of the workspace is too long");
+    int failed = sandbox_identity_map(&lease->identity, config, fd, args->path, error);
+    if (failed < 0)
+        return failed;
+    billet_close_fd(&lease->work_fd);
+    lease->work_fd = billet_take_fd(&fd);
+    lease->work_device = status.st_dev;
+    lease->work_inode = status.st_ino;
+    return 0;
+}
+
+static int32_t
+realize(const struct billet_call *call, struct billet_lease_handle *lease,
+        const struct billet_realize *args, struct billet_realized *result,
+        struct billet_error *error)
+{
+    struct sandbox_config config;
+    int failed = sandbox_config_read(call->config, &config, error);
+    if (failed < 0)
+        return failed;
+    if (args->mode != BILLET_WORKSPACE_NONE && args->mode != BILLET_WORKSPACE_BIND)
+        return billet_fail(error, BILLET_CLASS_CONFIG, "workspace_realization_failed",
+                           "the sandbox driver does not know workspace mode %d", args->mode);
+    if (args->mode == BILLET_WORKSPACE_BIND)
+        failed = take_workspace(lease, &config, args, error);
+    if (failed == 0)
+        snprintf(result->directory, sizeof(result->directory), "%s",
+                 args->mode == BILLET_WORKSPACE_NONE ? "/tmp" : SANDBOX_WORK);
+    return failed;
+}
+
+static int32_t
+exec(const struct billet_call *call, struct billet_lease_handle *lease,
+     const struct billet_exec *args, struct billet_exec_result *result, struct billet_error *error)
+{
+    struct sandbox_config config;
+    char missing[512] = "", line[600];
+    int failed = sandbox_config_read(call->config, &config, error);
+    if (failed == 0 && (args->flags & ~(uint64_t)BILLET_EXEC_PTY) != 0)
+        failed = billet_fail(error, BILLET_CLASS_CONFIG, "value_invalid", "unknown flag of exec");
+    if (failed == 0 && (args->argv == NULL || args->argv[0] == NULL))
+        failed = billet_fail(error, BILLET_CLASS_CONFIG, "value_invalid", "no command is named");
+    if (failed == 0)
+        failed =
+            sandbox_exec(host, call, lease, &config, args, result, missing, sizeof(missing), error);
+    if (failed == 0 && missing[0] != '\0') {
+        snprintf(line, sizeof(line), "the sandbox ran degraded, without: %s", missing);
+        host->log(host, BILLET_LOG_WARNING, line);
+    }
+    return failed;
+}
+
+static int32_t
+deliver(const struct billet_call *call, struct billet_lease_handle *lease,
+        const struct billet_signal *args, struct billet_error *error)
+{
+    (void)call;
+    return sandbox_exec_signal(lease, args, error);
+}
+
+static int32_t
+dump(const struct billet_call *call, struct billet_error *error)
+{
+    char text[64];
+    (void)error;
+    snprintf(text, sizeof(text), "%d", sandbox_landlock_abi());
+    host->fact(call, "landlock", text);
+    host->fact(call, "workspace", SANDBOX_WORK);
+    return 0;
+}
+
+static const char *
+sandbox_text(void)
+{
+    return "A sandbox on this machine: Linux namespaces by bubblewrap, seccomp, Landlock, limits.";
+}
+
+BILLET_DRIVER("sandbox", PACKAGE_VERSION, 0)
+{
+    static struct billet_driver table = {
+        .struct_size = sizeof(table),
+        .abi_major = BILLET_ABI_MAJOR,
+        .abi_minor = BILLET_ABI_MINOR,
+        .name = "sandbox",
+        .version = PACKAGE_VERSION,
+        .thread_model = BILLET_THREADS_SIGNAL,
+        .option_size = sizeof(struct billet_option),
+        .options = sandbox_options,
+        .capabilities = BILLET_CAN_STREAM_STDIN | BILLET_CAN_SPLIT_STDERR | BILLET_CAN_BINARY |
+                        BILLET_CAN_SIGNAL | BILLET_CAN_PTY | BILLET_CAN_RESUME | BILLET_CAN_LABEL |
+                        BILLET_CAN_SHARE_FILES | BILLET_CAN_CONTROL_NETWORK | BILLET_CAN_LIMIT |
+                        BILLET_CAN_CONFINE,
+        .workspace_modes = 1u << BILLET_WORKSPACE_NONE | 1u << BILLET_WORKSPACE_BIND,
+        .check_config = check_config,
+        .probe = probe,
+        .acquire = acquire,
+        .resume = resume,
+        .release = release,
+        .destroy = destroy,
+        .list = list,
+        .realize = realize,
+        .exec = exec,
+        .signal = deliver,
+        .dump = dump,
+    };
+    (void)error;
+    table.text = sandbox_text();
+    table.option_count = sandbox_option_count;
+    host = the_host;
+    return &table;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * identity.h - as whom a sandbox runs on the host. An ordinary user: as himself.
+ * Root: never as root, but as a user id that this lease alone has, with the
+ * workspace shown through an id-mapped mount so that its files stay its owner's.
+ *
+ * Owns the pool of user ids (a locked file each) and the user namespace that
+ * carries the mapping; makes no mount itself.
+ */
+#ifndef SANDBOX_IDENTITY_H
+#define SANDBOX_IDENTITY_H
+
+#include <billet/types.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "options.h"
+
+struct sandbox_identity {
+    bool drop; /* started by root: setuid(uid) before anything else runs */
+    uid_t uid;
+    gid_t gid;
+    int lock_fd; /* holds the id while open, -1: none */
+    int map_fd;  /* user namespace for the workspace's mount, -1: plain bind */
+};
+#define SANDBOX_IDENTITY_INIT       \
+    {                               \
+        .lock_fd = -1, .map_fd = -1 \
+    }
+
+/* Take an id; directory_fd: where its lock file goes (made with mode 0700). seed spreads leases. */
+int sandbox_identity_take(const struct sandbox_config *config, int directory_fd, const char *seed,
+                          struct sandbox_identity *identity, struct billet_error *error);
+void sandbox_identity_give_back(struct sandbox_identity *identity);
+
+/* After realize: map the owner of the workspace. Fails with class UNAVAILABLE where the file system
+ * cannot do it; allow_degraded then runs as the owner, but never as root. */
+int sandbox_identity_map(struct sandbox_identity *identity, const struct sandbox_config *config,
+                         int work_fd, const char *path, struct billet_error *error);
+
+/* A detached mount of directory_fd with the mapping (map_fd -1: as it is), nosuid, nodev:
+ * descriptor or -errno. Safe between fork and exec. */
+int sandbox_identity_mount(int directory_fd, int map_fd);
+
+/* Write the uid_map or gid_map text that sends owner to lease and leaves the rest as it is. */
+int sandbox_identity_map_text(char *text, size_t size, unsigned long owner, unsigned long lease);
+
+#endif

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "launcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../common/cleanup.h"
+#include "../common/fail.h"
+#include "profile.h"
+
+#ifndef SYS_move_mount
+#define SYS_move_mount 429
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#define MOVE_EMPTY_PATH 4u
+#define KEY_JOIN_SESSION 1
+
+enum step {
+    STEP_SESSION,
+    STEP_GROUP,
+    STEP_STAGE,
+    STEP_MOUNT,
+    STEP_LIMITS,
+    STEP_KEYRING,
+    STEP_USER,
+    STEP_DESCRIPTORS,
+    STEP_EXECUTE,
+};
+
+static const char *const step_texts[] = {
+    [STEP_SESSION] = "begin a session",
+    [STEP_GROUP] = "enter the control group of the lease",
+    [STEP_STAGE] = "make a mount namespace",
+    [STEP_MOUNT] = "mount the workspace for the lease's user id",
+    [STEP_LIMITS] = "set resource limits",
+    [STEP_KEYRING] = "begin a session keyring",
+    [STEP_USER] = "take the lease's user id",
+    [STEP_DESCRIPTORS] = "place the descriptors",
+    [STEP_EXECUTE] = "execute",
+};
+
+struct failure {
+    int32_t step;
+    int32_t sys_errno;
+};
+
+static void __attribute__((noreturn)) fail(int report, enum step step)
+{
+    struct failure failure = {.step = (int32_t)step, .sys_errno = errno};
+    ssize_t ignored = write(report, &failure, sizeof(failure));
+    (void)ignored;
+    _exit(127);
+}
+
+static void
+reset_signals(void)
+{
+    struct sigaction action;
+    sigset_t none;
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = SIG_DFL;
+    for (int number = 1; number <= SIGRTMAX; number++)
+        sigaction(number, &action, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void
+enter_groups(const struct billet_cgroup *group, int report)
+{
+    for (int i = 0; i < BILLET_CGROUP_TREES; i++) {
+        if (group->directories[i] < 0)
+            continue;
+        if ((i == BILLET_CGROUP_PIDS && (sandbox_dropped() & SANDBOX_DROP_PIDS) != 0) ||
+            (i == BILLET_CGROUP_MEMORY && (sandbox_dropped() & SANDBOX_DROP_MEMORY) != 0))
+            continue;
+        int procs = group->procs[i];
+        if (procs < 0)
+            procs = openat(group->directories[i], "cgroup.procs", O_WRONLY | O_CLOEXEC);
+        if (procs < 0 || write(procs, "0", 1) != 1)
+            fail(report, STEP_GROUP);
+    }
+}
+
+/* Root's: what bwrap binds must be reachable for the other user. */
+static void
+stage(const struct sandbox_launch *launch, int report)
+{
+    /* A mount can be cloned only in its own mount namespace, so before that is left. */
+    int tree = launch->work_fd >= 0
+                   ? sandbox_identity_mount(launch->work_fd, launch->identity->map_fd)
+                   : -1;
+    errno = -tree;
+    if (launch->work_fd >= 0 && tree < 0)
+        fail(report, STEP_MOUNT);
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("billet", SANDBOX_STAGE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=64k") < 0)
+        fail(report, STEP_STAGE);
+    int file = open(SANDBOX_STAGE_INIT, O_CREAT | O_WRONLY | O_CLOEXEC, 0444);
+    if (file < 0 || mount(launch->init, SANDBOX_STAGE_INIT, NULL, MS_BIND, NULL) < 0)
+        fail(report, STEP_STAGE);
+    close(file);
+    if (launch->work_fd < 0)
+        return;
+    if (mkdir(SANDBOX_STAGE_WORK, 0755) < 0 ||
+        syscall(SYS_move_mount, tree, "", AT_FDCWD, SANDBOX_STAGE_WORK, MOVE_EMPTY_PATH) < 0)
+        fail(report, STEP_MOUNT);
+    close(tree);
+}
+
+/* Lower what is higher; a limit that is already below stays. */
+static int
+lower(int resource, rlim_t soft, rlim_t hard)
+{
+    struct rlimit limits;
+    if (getrlimit((__rlimit_resource_t)resource, &limits) < 0)
+        return -1;
+    if (limits.rlim_max == RLIM_INFINITY || limits.rlim_max > hard)
+        limits.rlim_max = hard;
+    limits.rlim_cur = soft < limits.rlim_max ? soft : limits.rlim_max;
+    return setrlimit((__rlimit_resource_t)resource, &limits);
+}
+
+static void
+set_limits(int report)
+{
+    bool core = (sandbox_dropped() & SANDBOX_DROP_CORE) != 0;
+    if ((!core && lower(RLIMIT_CORE, 0, 0) < 0) || lower(RLIMIT_NOFILE, 1024, 4096) < 0 ||
+        lower(RLIMIT_MEMLOCK, 65536, 65536) < 0 || lower(RLIMIT_RTPRIO, 0, 0) < 0 ||
+        lower(RLIMIT_NICE, 0, 0) < 0 || lower(RLIMIT_MSGQUEUE, 0, 0) < 0)
+        fail(report, STEP_LIMITS);
+}
+
+/* The raw calls: libc's would signal threads that this child does not have. */
+static void
+take_user(const struct sandbox_identity *identity, int report)
+{
+    if (!identity->drop)
+        return;
+    errno = EPERM;
+    if (identity->uid == 0 || identity->gid == 0)
+        fail(report, STEP_USER);
+    if (syscall(SYS_setgroups, 0, NULL) < 0 ||
+        syscall(SYS_setresgid, identity->gid, identity->gid, identity->gid) < 0 ||
+        syscall(SYS_setresuid, identity->uid, identity->uid, identity->uid) < 0)
+        fail(report, STEP_USER);
+    errno = EPERM;
+    if (syscall(SYS_setresuid, 0, 0, 0) == 0 || syscall(SYS_setresgid, 0, 0, 0) == 0 ||
+        geteuid() != identity->uid || getegid() != identity->gid || getgroups(0, NULL) != 0)
+        fail(report, STEP_USER);
+}
+
+static void
+place_fds(const struct sandbox_launch *launch, int report)
+{
+    int from[SANDBOX_LAUNCH_FDS];
+    int count = (int)launch->fd_count;
+
+    for (int i = 0; i < count; i++) {
+        from[i] = fcntl(launch->fds[i], F_DUPFD_CLOEXEC, count);
+        if (from[i] < 0)
+            fail(report, STEP_DESCRIPTORS);
+    }
+    int kept = fcntl(report, F_DUPFD_CLOEXEC, count);
+    for (int i = 0; i < count; i++)
+        if (dup2(from[i], i) < 0)
+            fail(kept, STEP_DESCRIPTORS);
+    if (dup2(kept, count) < 0 || fcntl(count, F_SETFD, FD_CLOEXEC) < 0)
+        _exit(127);
+    if ((sandbox_dropped() & SANDBOX_DROP_DESCRIPTORS) != 0)
+        return; /* what the host left inheritable stays so */
+    if (syscall(SYS_close_range, (unsigned)count + 1, ~0u, 0u) < 0)
+        fail(count, STEP_DESCRIPTORS);
+}
+
+static void __attribute__((noreturn))
+child_main(const struct sandbox_launch *launch, pid_t parent, int report)
+{
+    static char *const arguments[] = {(char *)"bwrap", (char *)"--args",          (char *)"6",
+                                      (char *)"--",    (char *)SANDBOX_INIT_PATH, NULL};
+    static char *const nothing[] = {NULL};
+    static char *const leaked[] = {(char *)"BILLET_ABLATION_SECRET=canary", NULL};
+
+    reset_signals();
+    if (setsid() < 0)
+        fail(report, STEP_SESSION);
+    enter_groups(launch->group, report);
+    if (launch->identity->drop)
+        stage(launch, report);
+    set_limits(report);
+    take_user(launch->identity, report);
+    if ((sandbox_dropped() & SANDBOX_DROP_KEYRING) == 0 &&
+        syscall(SYS_keyctl, KEY_JOIN_SESSION, NULL) < 0 && errno != ENOSYS)
+        fail(report, STEP_KEYRING);
+    /* After the change of user, which clears it. It also covers a parent that is gone already. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+        _exit(127);
+    /* What the command writes goes back to its owner, with usual modes. */
+    umask(022);
+    place_fds(launch, report);
+    execve(launch->bubblewrap, arguments,
+           (sandbox_dropped() & SANDBOX_DROP_ENVIRONMENT) != 0 ? leaked : nothing);
+    fail((int)launch->fd_count, STEP_EXECUTE);
+}
+
+static int
+explain(const struct sandbox_launch *launch, const struct failure *failure,
+        struct billet_error *error)
+{
+    if (failure->step == STEP_EXECUTE) {
+        billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "sandbox_bubblewrap_missing",
+                          failure->sys_errno, "cannot execute bubblewrap %s", launch->bubblewrap);
+        return billet_fail_hint(error, "install bubblewrap 0.8.0 or later, or set bubblewrap = its "
+                                       "path");
+    }
+    const char *text = failure->step >= 0 && failure->step < STEP_EXECUTE
+                           ? step_texts[failure->step]
+                           : "start bubblewrap";
+    billet_fail_errno(error, 0, "sandbox_start_failed", failure->sys_errno,
+                      "cannot %s for the sandbox", text);
+    if (failure->step == STEP_USER)
+        return billet_fail_hint(error, "is user id %u known in this container? set uid_base",
+                                (unsigned)launch->identity->uid);
+    return -error->error_class;
+}
+
+int
+sandbox_launch(const struct sandbox_launch *launch, pid_t *pid, int *pidfd,
+               struct billet_error *error)
+{
+    int report[2];
+    sigset_t all, saved;
+    struct failure failure;
+
+    if (launch->fd_count >= SANDBOX_LAUNCH_FDS)
+        return billet_fail(error, BILLET_CLASS_INTERNAL, "internal", "too many descriptors");
+    if (pipe2(report, O_CLOEXEC) < 0)
+        return billet_fail_errno(error, 0, "sandbox_start_failed", errno, "cannot make a pipe");
+    pid_t parent = getpid();
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    pid_t child = fork();
+    if (child == 0)
+        child_main(launch, parent, report[1]);
+    int failed = errno;
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    close(report[1]);
+    if (child < 0) {
+        close(report[0]);
+        return billet_fail_errno(error, 0, "sandbox_start_failed", failed, "cannot make a process");
+    }
+    int opened = (int)syscall(SYS_pidfd_open, child, 0);
+    failed = errno;
+    ssize_t got;
+    while ((got = read(report[0], &failure, sizeof(failure))) < 0 && errno == EINTR)
+        ;
+    close(report[0]);
+    if (got == 0 && opened >= 0) {
+        *pid = child;
+        *pidfd = opened;
+        return 0;
+    }
+    kill(child, SIGKILL); /* our own child, not reaped: the number is still its own */
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+    billet_close_fd(&opened);
+    if (got == (ssize_t)sizeof(failure))
+        return explain(launch, &failure, error);
+    return billet_fail_errno(error, 0, "sandbox_start_failed", failed,
+                             "cannot hold the process of bubblewrap");
+}

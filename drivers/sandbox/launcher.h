@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * launcher.h - makes the process that becomes bubblewrap: session, control
+ * groups, limits, keyring, the other user id, exactly the descriptors it is
+ * given, no environment. In this order, each step with its own error.
+ *
+ * Own instead of common/launch, because root's way leads through a mount
+ * namespace and a change of user. Waits for nothing but the exec itself.
+ */
+#ifndef SANDBOX_LAUNCHER_H
+#define SANDBOX_LAUNCHER_H
+
+#include <billet/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "../common/cgroup.h"
+#include "identity.h"
+
+/* Where root's launcher mounts what bwrap must reach under the other user id: an empty tmpfs over
+ * /sys, in a mount namespace of its own. */
+#define SANDBOX_STAGE "/sys"
+#define SANDBOX_STAGE_WORK SANDBOX_STAGE "/work"
+#define SANDBOX_STAGE_INIT SANDBOX_STAGE "/init"
+
+#define SANDBOX_LAUNCH_FDS 16
+
+struct sandbox_launch {
+    const char *bubblewrap;
+    const struct sandbox_identity *identity;
+    const struct billet_cgroup *group;
+    int work_fd;                 /* staged for identity->drop; -1: none */
+    const char *init;            /* the same, the host's path */
+    int fds[SANDBOX_LAUNCH_FDS]; /* fds[i] becomes descriptor i */
+    size_t fd_count;
+};
+
+/* *pid is a child of this process, killed when the calling thread ends. */
+int sandbox_launch(const struct sandbox_launch *launch, pid_t *pid, int *pidfd,
+                   struct billet_error *error);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lease.h - one lease of the sandbox driver: its directory RUNTIME/sandbox/ID
+ * with the label and the identities of its running processes, its control group,
+ * its user id, and its verified end.
+ *
+ * Knows nothing of profiles. A process is only ever killed through a pidfd whose
+ * process was recognised by boot id, pid and start time.
+ */
+#ifndef SANDBOX_LEASE_H
+#define SANDBOX_LEASE_H
+
+#include <billet/driver.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "../common/cgroup.h"
+#include "identity.h"
+#include "options.h"
+
+#define SANDBOX_REF_PREFIX "sandbox:"
+#define SANDBOX_ID_SIZE 64
+
+struct billet_lease_handle {
+    char id[SANDBOX_ID_SIZE];
+    bool shared;
+    int site_fd;      /* RUNTIME/sandbox */
+    int directory_fd; /* of this lease */
+    struct sandbox_identity identity;
+    struct billet_cgroup_site site;
+    struct billet_cgroup group;
+    bool memory_by_group;
+    bool pids_by_group;
+    int filter_fd;
+    /* the workspace, when realized */
+    int work_fd;
+    char work_path[4096];
+    uint64_t work_device;
+    uint64_t work_inode;
+    /* the running exec, for signal(); guarded */
+    pthread_mutex_t lock;
+    int control_fd;  /* -1: none runs */
+    int terminal_fd; /* master, -1: none */
+};
+
+/* Make the lease, or take up one that an earlier try of the same acquire left. */
+int sandbox_lease_make(const struct billet_host *host, const struct billet_identity *identity,
+                       const struct sandbox_config *config, struct billet_lease_handle **lease,
+                       struct billet_error *error);
+/* Class LOST when it is not there. */
+int sandbox_lease_open(const struct billet_host *host, const struct billet_identity *identity,
+                       const struct sandbox_config *config, const char *ref, bool shared,
+                       struct billet_lease_handle **lease, struct billet_error *error);
+/* Forget it in this process; nothing of it is removed. NULL is fine. */
+void sandbox_lease_free(struct billet_lease_handle *lease);
+
+/* The id in a reference, or the identity's when it is ""; false when neither is sound. */
+bool sandbox_lease_id(const char *ref, const struct billet_identity *identity,
+                      char id[SANDBOX_ID_SIZE]);
+
+/* Kill what runs of it, verify, remove group and directory. What is not there is a success. */
+int sandbox_lease_destroy(const struct billet_host *host, const char *id, bool dry_run,
+                          int64_t deadline_ns, struct billet_error *error);
+/* Kill what runs, keep the rest. */
+int sandbox_lease_stop(int directory_fd, const struct billet_cgroup *group, int64_t deadline_ns,
+                       struct billet_error *error);
+
+/* Note a process of the lease, so that another billet process can end it. name: of the file. */
+int sandbox_lease_note(const struct billet_lease_handle *lease, const char *name, pid_t pid);
+void sandbox_lease_unnote(const struct billet_lease_handle *lease, const char *name);
+
+int sandbox_lease_list(const struct billet_host *host, const struct billet_call *call,
+                       struct billet_error *error);
+
+#endif
