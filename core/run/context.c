@@ -15,7 +15,9 @@
 #include "base/text.h"
 
 #define SYSTEM_STATE LOCALSTATE_DIRECTORY "/lib/billet"
-#define SYSTEM_RUNTIME "/run/billet"
+/* /run/billet itself is a place for configuration that everybody may read. */
+#define SYSTEM_RUNTIME_PARENT "/run/billet"
+#define SYSTEM_RUNTIME SYSTEM_RUNTIME_PARENT "/private"
 
 static const char *
 home_directory(void)
@@ -256,6 +258,8 @@ billet_context_driver(struct billet_context *context, const char *driver,
         .state_directory = context->state_directory,
         .libexec_directory = context->libexec_directory,
     };
+    if (strcmp(context->runtime_directory, SYSTEM_RUNTIME) == 0)
+        mkdir(SYSTEM_RUNTIME_PARENT, 0755); /* what is wrong with it shows in the next step */
     int result = billet_registry_find(billet_strings_list(&context->driver_directories),
                                       context->configuration, driver, &entry, error);
     if (result == 0)
