@@ -48,6 +48,22 @@ add_row(struct billet_session *session, const char *action, json_t *details,
     return billet_lease_add(&session->lease, action, text, error);
 }
 
+/* What is run, as the history shows it. */
+static json_t *
+command_details(const struct billet_session *session)
+{
+    const char *command = session->request->command;
+    return command != NULL ? json_pack("{s:o}", "command", billet_json_bytes(command)) : NULL;
+}
+
+static int
+note_start(struct billet_session *session, struct billet_error *error)
+{
+    cleanup_json json_t *details = command_details(session);
+    cleanup_free char *text = details != NULL ? billet_json_text(details) : NULL;
+    return billet_lease_note_any(&session->lease, "exec.started", text, error);
+}
+
 /* ---- opening ---------------------------------------------------------------- */
 
 /* Secret references need the secret store; until a build has it, using one is refused before
@@ -546,7 +562,7 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
             session, "workspace.realized",
             json_pack("{s:s}", "mode", billet_workspace_mode_name(session->workspace_mode)), error);
     if (result == 0 && !session->request->no_command)
-        result = add_row(session, "exec.started", NULL, error);
+        result = add_row(session, "exec.started", command_details(session), error);
     return result;
 }
 
@@ -780,6 +796,6 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
     if (result == 0)
         result = fill_variables(session, error);
     if (result == 0)
-        result = billet_lease_note_any(&session->lease, "exec.started", NULL, error);
+        result = note_start(session, error);
     return result;
 }
