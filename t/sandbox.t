@@ -5,7 +5,7 @@
 
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
 # Processes with this very argument anywhere on the machine.
-running() { grep -lzFx "$1" /proc/[0-9]*/cmdline 2>/dev/null | wc -l; }
+running() { grep -lzx "[${1%${1#?}}]${1#?}" /proc/[0-9]*/cmdline 2>/dev/null | wc -l; }
 
 for user in $users; do
     become $user
@@ -105,44 +105,44 @@ for user in $users; do
     is 0 "$(running 3134)" "$user: and gone"
 
     # The life of a lease
-    launch -K -i keep-1 -- true
-    is "sandbox:keep-1 deployment=test lease=keep-1 fence=7 generation=2 age_ok=1" \
+    launch -K -i keep-$$ -- true
+    is "sandbox:keep-$$ deployment=test lease=keep-$$ fence=7 generation=2 age_ok=1" \
         "$(launch list)" "$user: list shows a kept lease with its label"
-    launch -K -R -i keep-1 -- true
+    launch -K -R -i keep-$$ -- true
     is 0 $? "$user: it is resumed"
-    launch -i keep-1 destroy
+    launch -i keep-$$ destroy
     is 0 $? "$user: destroyed"
     is "" "$(launch list)" "$user: and gone"
-    launch -i keep-1 destroy
+    launch -i keep-$$ destroy
     is 0 $? "$user: destroying what is not there is a success"
-    launch -R -i keep-1 -- true 2>"$place/err"
+    launch -R -i keep-$$ -- true 2>"$place/err"
     grep -q 'class 5' "$place/err"
     ok $? "$user: resuming it is LOST"
-    is "" "$(find /sys/fs/cgroup -maxdepth 6 -type d -name keep-1 2>/dev/null)" "$user: no control group is left"
+    is "" "$(find /sys/fs/cgroup -maxdepth 6 -type d -name keep-$$ 2>/dev/null)" "$user: no control group is left"
 
     # Whoever dies, the sandbox ends
-    launch -i doomed -- sleep 3135 &
+    launch -i doomed-$$ -- sleep 3135 &
     shell=$!
     sleep 1
     # With $as the shell's child became the program itself.
-    kill -9 $(pgrep -P $shell -f doomed 2>/dev/null || echo $shell) 2>/dev/null
+    kill -9 $(pgrep -P $shell -f doomed-$$ 2>/dev/null || echo $shell) 2>/dev/null
     wait $shell 2>/dev/null
     sleep 0.5
     is 0 "$(running 3135)" "$user: SIGKILL of the driver's host ends the sandbox"
-    launch -i doomed destroy
+    launch -i doomed-$$ destroy
     is "" "$(launch list)" "$user: what it left is destroyed by id"
-    launch -i held -- sleep 3136 >/dev/null 2>&1 &
+    launch -i held-$$ -- sleep 3136 >/dev/null 2>&1 &
     shell=$!
     sleep 1
-    launch -i held destroy
+    launch -i held-$$ destroy
     is 0 $? "$user: destroy while it runs, from another process"
     is 0 "$(running 3136)" "$user: ends it"
     wait $shell
     is "" "$(launch list)" "$user: nothing is left"
 
     # Two leases
-    launch -i first -- sh -c 'echo $$ >/tmp/mine; exec -a marker-first sleep 2' 2>/dev/null &
-    is 0 "$(launch -i second -- sh -c 'ls /tmp; cat /proc/[0-9]*/cmdline | tr "\0" "\n" | grep -c "^3137\$\|marker-firs[t]"' | tail -n 1)" \
+    launch -i first-$$ -- sh -c 'echo $$ >/tmp/mine; exec -a marker-first sleep 2' 2>/dev/null &
+    is 0 "$(launch -i second-$$ -- sh -c 'ls /tmp; cat /proc/[0-9]*/cmdline | tr "\0" "\n" | grep -c "^3137\$\|marker-firs[t]"' | tail -n 1)" \
         "$user: a lease sees nothing of another"
     wait
     launch -n 60 -- true
@@ -171,7 +171,7 @@ if [ "$(id -u)" = 0 ]; then
     is "0 644" "$(stat -c '%u %a' "$place/of-root/file")" "root's workspace: root's file, never set-id"
     launch -t 2000 -- sleep 3138 &
     sleep 1
-    pid=$(grep -lzFx 3138 /proc/[0-9]*/cmdline 2>/dev/null | while read -r file; do
+    pid=$(grep -lzx "[3]138" /proc/[0-9]*/cmdline 2>/dev/null | while read -r file; do
         grep -q '^NSpid:.*[0-9].*[0-9]' "${file%cmdline}status" && awk '/^Uid:/ && $2 != 0 {print $2}' "${file%cmdline}status"
     done | head -n 1)
     [ "${pid:-0}" -ge 1900000000 ]

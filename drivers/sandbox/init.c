@@ -423,6 +423,7 @@ main(void)
     if (command < 0)
         broken("cannot make a process", errno);
     if (command == 0) {
+        close(go[1]); /* so that our end is the one that counts */
         limit(RLIMIT_DATA, header->data_limit);
         child_main(terminal, ready[1], go[0], report[1]);
     }
