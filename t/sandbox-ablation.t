@@ -30,7 +30,7 @@ for user in $users; do
     ablate net,landlock 'connect to an abstract socket' landlock
     ablate pid 'see a process of the host' 'pid namespace'
     ablate ipc 'attach shared memory' 'ipc namespace'
-    ablate env,dumpable "find the launcher's environment" 'empty environment'
+    ablate env,dumpable,landlock "find the launcher's environment" 'empty environment'
     ablate fds 'find a leaked descriptor' 'closed descriptors'
     ablate keyring,seccomp "find a key in the caller's session keyring" seccomp
     ablate userns,seccomp 'unshare a user namespace' seccomp
