@@ -38,6 +38,11 @@ account() {
     reached=$(sed -n 's/^# \([0-9]*\) crash points.*/\1/p' "$1")
 }
 
+# By these a driver finds the processes of a lease again, where it has no control group.
+# shellcheck disable=SC2016
+billet run -e local -w "$scratch" -- sh -c 'echo "$BILLET_LEASE_ID $BILLET_TENANT"'
+is "$stdout" "$(all_leases | sed -n 's/^ *"id": "\(.*\)",$/\1/p' | head -n 1) default" "a command carries the id of its lease"
+
 share=$points
 user_points=0
 if is_root && user_ready; then
@@ -53,7 +58,7 @@ all=${reached:-0}
 if [ "$user_points" -gt 0 ]; then
     cp "$campaign" "$user_scratch/crash-campaign" && chmod 0755 "$user_scratch/crash-campaign"
     build=${tap_user_build:-$top_builddir}
-    as_user env BILLET_DRIVER_DIR="$build${tap_user_build:+/.libs}" CRASH_BUILD="$build" \
+    as_user env CRASH_BUILD="$build" \
         BILLET_DRIVER_DIR="$build/.libs" BILLET_STORE_DIR="$build/.libs" BILLET_LIBEXEC_DIR="$build" \
         "$user_scratch/crash-campaign" --points "$user_points" --faults 0 --seed "$seed" \
         --jobs "$jobs" --drivers "$drivers" --directory "$user_scratch" >"$scratch/user-campaign" 2>&1

@@ -13,7 +13,6 @@
 #define ABANDON_MS 120
 #define EXIT_FINDINGS 1
 #define EXIT_FAILED 125
-#define EXIT_LOADER 127
 
 /* Writes, leaves a process in a session of its own behind, and takes a little while. */
 #define COMMAND "echo hi > f; (setsid sleep 300 &) ; sleep 0.03"
@@ -218,9 +217,6 @@ judge_ending(struct place *place, const struct group *group, const struct crash_
         return;
     /* What the reaper could not end stands in its table. */
     if (group->scenario->before == SCENARIO_ABANDONED && code == EXIT_FINDINGS)
-        return;
-    /* The dynamic loader of the C library speaks for itself. */
-    if (code == EXIT_LOADER && group->fault != NULL)
         return;
     if (place_error_lines(place) != 1)
         complain_of_ending(place, "did not say one error", status);

@@ -35,7 +35,8 @@ struct trace {
     struct crash_outcome *outcome;
     pid_t root;
     bool root_ended;
-    bool over; /* the point is behind us: let everything go */
+    bool over;  /* the point is behind us: let everything go */
+    bool begun; /* the target's dynamic loader has done its work */
     struct tracee tracees[TRACEES_MAX];
     int count;
 };
@@ -220,8 +221,10 @@ at_call(struct trace *trace, struct tracee *tracee)
         trace->over = true;
         interrupt_others(trace);
     }
-    if (info.op == PTRACE_SYSCALL_INFO_ENTRY && is_counted(target, (long)info.entry.nr) &&
-        ++outcome->count == target->ordinal) {
+    if (info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == SYS_set_tid_address)
+        trace->begun = true;
+    if (info.op == PTRACE_SYSCALL_INFO_ENTRY && (target->fault == 0 || trace->begun) &&
+        is_counted(target, (long)info.entry.nr) && ++outcome->count == target->ordinal) {
         outcome->hit = true;
         outcome->call = (long)info.entry.nr;
         if (target->fault != 0) {

@@ -18,7 +18,8 @@ struct crash_target {
     bool with_forks;     /* processes that it forks count with it, until they execute another */
     long ordinal;        /* which of its system calls, from 1; 0: only count them */
     const int *calls;    /* count only these, ended by -1; NULL: all */
-    int fault;           /* errno that the call fails with; 0: SIGKILL */
+    int fault;           /* errno that the call fails with; 0: SIGKILL. Calls of the dynamic
+                          * loader at the start never fail: what it does then is the C library's. */
 };
 
 struct crash_outcome {
