@@ -237,6 +237,7 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
 
 /* ---- the lease's identity and the command's variables ------------------------- */
 
+/* It points into the lease, which every change of state replaces: filled anew before each call. */
 static void
 fill_identity(struct billet_session *session)
 {
@@ -394,6 +395,7 @@ static int
 drive(struct billet_session *session, const struct billet_session_exec *exec, bool quiet,
       struct billet_ending *ending, struct billet_error *error)
 {
+    fill_identity(session);
     struct billet_drive drive = {
         .client = session->client,
         .call = &session->call,
@@ -525,6 +527,7 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
 {
     cleanup_json json_t *facts = NULL;
     int result = 0;
+    fill_identity(session);
     if (session->workspace_mode != BILLET_WORKSPACE_NONE)
         result = billet_driver_realize(session->client, &session->call, session->workspace_mode,
                                        session->workspace_fd, session->workspace, directory, &facts,
@@ -597,6 +600,7 @@ static int
 release_resource(struct billet_session *session, int disposition, struct billet_error *error)
 {
     int result = 0;
+    fill_identity(session);
     if (session->held && billet_driver_alive(session->client)) {
         session->held = false;
         result = billet_driver_release(session->client, &session->call, disposition, error);
