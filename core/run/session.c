@@ -189,6 +189,25 @@ begin(struct billet_session *session, struct billet_context *context,
     session->workspace_fd = -1;
 }
 
+/* A failed step says which it was; one that the caller interrupted stays an interruption. */
+static int
+step_failed(struct billet_error *error, const char *code)
+{
+    return error->error_class == BILLET_CLASS_CANCELLED ? -BILLET_CLASS_CANCELLED
+                                                        : billet_error_recode(error, code);
+}
+
+/* Judge the driver's file and start its host; a signal ends the waiting for it. */
+static int
+start_driver(struct billet_session *session, const char *driver, struct billet_error *error)
+{
+    const struct billet_signals *signals = session->request->signals;
+    int result = billet_context_driver(session->context, driver, &session->client, error);
+    if (result == 0 && signals != NULL)
+        billet_driver_set_interrupt(session->client, signals->ending_fd);
+    return result;
+}
+
 static int
 await_driver(struct billet_session *session, struct billet_error *error)
 {
@@ -213,8 +232,7 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
                                             &session->environment, NULL, error);
     /* The host starts while the store is opened. */
     if (result == 0)
-        result =
-            billet_context_driver(context, session->environment.driver, &session->client, error);
+        result = start_driver(session, session->environment.driver, error);
     if (result == 0)
         result = billet_context_store(context, &session->store, error);
     if (result == 0 && request->workspace != NULL)
@@ -349,7 +367,7 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
         billet_driver_acquire(session->client, &session->call, session->lease.ttl_ns, &made, error);
     if (result < 0) {
         billet_error_wrap(error, "cannot acquire environment '%s'", session->environment.name);
-        return billet_error_recode(error, "lease_acquire_failed");
+        return step_failed(error, "lease_acquire_failed");
     }
     session->held = true;
     cleanup_json json_t *facts = made.facts;
@@ -480,9 +498,15 @@ provision(struct billet_session *session, struct billet_error *error)
         result = module->provision_get(session->store, key, &done, error);
     if (result < 0 || done)
         return result;
+    int signals = session->request->signals != NULL ? session->request->signals->count : 0;
     result = billet_lease_note(&session->lease, "provision.started", NULL, error);
     if (result == 0)
         result = drive(session, &exec, true, &ending, error);
+    if (result == 0 && session->request->signals != NULL &&
+        session->request->signals->count > signals)
+        result = billet_error_set(error, BILLET_CLASS_CANCELLED, "cancelled",
+                                  "cancelled by signal %d during the provision command",
+                                  session->request->signals->last);
     if (result == 0 && (ending.outcome != BILLET_OUTCOME_EXITED || ending.value != 0))
         result = provision_failed(session, &ending, error);
     if (result == 0) {
@@ -535,7 +559,7 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
     if (result < 0) {
         billet_error_wrap(error, "cannot bring workspace %s into environment '%s'",
                           session->workspace, session->environment.name);
-        return billet_error_recode(error, "workspace_realization_failed");
+        return step_failed(error, "workspace_realization_failed");
     }
     session->realized = true;
     if (facts == NULL)
@@ -749,7 +773,7 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
         setting_ns(context, lease->state == BILLET_LEASE_RETAINED ? "held_lease_ttl" : "lease_ttl");
     result = environment_of_lease(session, error);
     if (result == 0)
-        result = billet_context_driver(context, lease->driver, &session->client, error);
+        result = start_driver(session, lease->driver, error);
     if (result == 0)
         result = await_driver(session, error);
     if (result == 0 && (session->info->capabilities & BILLET_CAN_RESUME) == 0)
@@ -765,7 +789,7 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
                                   error);
     if (result < 0) {
         billet_error_wrap(error, "cannot take up lease %s", lease->id);
-        return billet_error_recode(error, "transport_resolution_failed");
+        return step_failed(error, "transport_resolution_failed");
     }
     json_decref(taken.facts);
     session->held = true;

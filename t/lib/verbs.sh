@@ -78,6 +78,15 @@ finish_billet() {
     stderr=$(tr -d '\000' <"$scratch/stderr")
 }
 
+# children_of PID: process ids, one a line.
+children_of() {
+    grep -s "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status | sed 's,^/proc/\([0-9]*\)/.*,\1,'
+}
+
+no_process_left() {
+    [ -z "$(left_processes)" ]
+}
+
 # on_terminal ARGUMENT...: billet as the leader of a session on a terminal; the script of its user is
 # standard input, see t/lib/on_terminal.c. Sets status and, in stdout, what the terminal showed.
 on_terminal() {
