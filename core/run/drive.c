@@ -63,6 +63,9 @@ take_signals(struct loop *loop)
             cancel(loop);
         else if (billet_driver_exec_signal(drive->client, number, 0, 0, &error) < 0)
             billet_log(BILLET_LOG_WARNING, "cannot pass on signal %d: %s", number, error.message);
+        /* A command that ignores it would go on for ever, on a terminal that nobody can reach. */
+        if (number == SIGHUP && drive->pty && !isatty(drive->fds[0]))
+            cancel(loop);
     }
     if (billet_signals_resized(drive->signals) && drive->pty &&
         billet_terminal_size(drive->fds, 3, &rows, &columns))
