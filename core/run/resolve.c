@@ -219,7 +219,8 @@ choice_of_workspace(const char *workspace, char **name, struct billet_error *err
         bool equals = *value == '=';
         value += equals;
         value += strspn(value, " \t");
-        value[strcspn(value, " \t\r")] = '\0';
+        for (size_t end = strlen(value); end > 0 && strchr(" \t\r", value[end - 1]) != NULL; end--)
+            value[end - 1] = '\0';
         if (key != 11 || strncmp(line, "environment", 11) != 0 || !equals || *name != NULL ||
             !billet_text_is_name(value)) {
             billet_error_set(error, BILLET_CLASS_CONFIG, "config_invalid",
