@@ -1,0 +1,35 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# run.sh [OPTION...] [ROW...] - measure the billet of a build directory; --help lists rows and options.
+# make bench starts it. Everything it writes is below one private directory, removed at the end.
+set -eu
+: "${top_srcdir:?start it with make bench}" "${top_builddir:?}"
+
+for name in $(env | sed -n 's/^\(BILLET_[A-Za-z0-9_]*\)=.*/\1/p'); do
+    unset "$name"
+done
+# shellcheck source=t/lib/uninstalled.sh
+. "$top_srcdir/t/lib/uninstalled.sh"
+
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/billet-bench.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+# The user that a sandbox runs as passes through, and reads only what is shown to it.
+chmod 0711 "$scratch"
+mkdir "$scratch/home" "$scratch/work"
+
+BILLET_STORE=sqlite:$scratch/state/billet.db
+HOME=$scratch/home
+XDG_CONFIG_HOME=$scratch/config
+XDG_STATE_HOME=$scratch/state
+XDG_RUNTIME_DIR=$scratch
+NO_COLOR=1
+export BILLET_STORE HOME XDG_CONFIG_HOME XDG_STATE_HOME XDG_RUNTIME_DIR NO_COLOR
+unset XDG_CONFIG_DIRS MALLOC_PERTURB_
+
+cd "$scratch/work"
+# shellcheck disable=SC2154 # set by uninstalled.sh
+"$top_builddir/t/bench/bench" --billet "$billet_program" --helpers "$top_builddir/t/bench" \
+    --modules "$top_builddir/.libs" --scratch "$scratch" "$@"
