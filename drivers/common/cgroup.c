@@ -263,6 +263,15 @@ billet_cgroup_exists(const struct billet_cgroup *group)
     return false;
 }
 
+/* Where a process of one thread writes "0" to move itself. Not cgroup.procs, which locks every
+ * process of the machine against forking and first waits some ten milliseconds for that; a thread
+ * that moves only itself needs no such lock. */
+static int
+open_entry(int directory)
+{
+    return openat(directory, "tasks", O_WRONLY | O_CLOEXEC);
+}
+
 static int
 make_group(const struct billet_cgroup_site *site, enum billet_cgroup_tree tree,
            struct billet_cgroup *group)
@@ -276,7 +285,7 @@ make_group(const struct billet_cgroup_site *site, enum billet_cgroup_tree tree,
         return -errno;
     if (tree == BILLET_CGROUP_UNIFIED)
         return 0;
-    group->procs[tree] = openat(group->directories[tree], "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    group->procs[tree] = open_entry(group->directories[tree]);
     return group->procs[tree] >= 0 ? 0 : -errno;
 }
 
@@ -382,7 +391,7 @@ billet_cgroup_open(const struct billet_cgroup_site *site, const char *name,
             continue;
         group->directories[i] = open_directory(site->parents[i], name);
         if (group->directories[i] >= 0 && i != BILLET_CGROUP_UNIFIED)
-            group->procs[i] = openat(group->directories[i], "cgroup.procs", O_WRONLY | O_CLOEXEC);
+            group->procs[i] = open_entry(group->directories[i]);
     }
     return billet_cgroup_exists(group) ? 0 : -ENOENT;
 }
