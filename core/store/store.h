@@ -95,8 +95,11 @@ struct billet_store_module {
     int (*open)(const char *url, bool create, struct billet_store **store,
                 struct billet_error *error);
     void (*close)(struct billet_store *store);
+    /* Counts rows: for people, not for every run. */
     int (*info)(struct billet_store *store, struct billet_store_info *info,
                 struct billet_error *error);
+    /* info's deployment alone, without looking at the rest. */
+    int (*deployment)(struct billet_store *store, char deployment[40], struct billet_error *error);
     /* Deep check: integrity of the file, invariants of section 7. One line per finding to found. */
     int (*check)(struct billet_store *store, struct billet_strings *found,
                  struct billet_error *error);
