@@ -221,7 +221,8 @@ allocate(const char *id)
     if (lease == NULL)
         return NULL;
     snprintf(lease->id, sizeof(lease->id), "%s", id);
-    lease->site_fd = lease->directory_fd = lease->filter_fd = lease->work_fd = -1;
+    lease->site_fd = lease->directory_fd = lease->work_fd = -1;
+    lease->filter = (struct sandbox_filter)SANDBOX_FILTER_INIT;
     lease->control_fd = lease->terminal_fd = -1;
     lease->identity = (struct sandbox_identity)SANDBOX_IDENTITY_INIT;
     lease->site = (struct billet_cgroup_site)BILLET_CGROUP_SITE_INIT;
@@ -237,7 +238,7 @@ sandbox_lease_free(struct billet_lease_handle *lease)
         return;
     billet_close_fd(&lease->site_fd);
     billet_close_fd(&lease->directory_fd);
-    billet_close_fd(&lease->filter_fd);
+    sandbox_filter_free(&lease->filter);
     billet_close_fd(&lease->work_fd);
     sandbox_identity_give_back(&lease->identity);
     billet_cgroup_close(&lease->group);
@@ -315,6 +316,8 @@ begin(const struct billet_host *host, const struct billet_identity *identity,
         return billet_fail_errno(error, BILLET_CLASS_CAPACITY, "out_of_memory", ENOMEM,
                                  "cannot hold a lease");
     lease->shared = shared;
+    /* Ready by the time of the first command. */
+    sandbox_filter_begin(&lease->filter);
     int failed = open_site(host, true, &lease->site_fd, error);
     bool made = false;
     if (failed == 0 && make) {

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include "../common/cgroup.h"
+#include "filter.h"
 #include "identity.h"
 #include "options.h"
 
@@ -31,7 +32,7 @@ struct billet_lease_handle {
     struct billet_cgroup group;
     bool memory_by_group;
     bool pids_by_group;
-    int filter_fd;
+    struct sandbox_filter filter;
     /* the workspace, when realized */
     int work_fd;
     char work_path[4096];
