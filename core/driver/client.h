@@ -56,6 +56,9 @@ int billet_driver_begin(const char *name, const char *path, const struct billet_
                         struct billet_driver_client **client, struct billet_error *error);
 int billet_driver_await(struct billet_driver_client *client, int64_t deadline_ns,
                         struct billet_error *error);
+/* Tell the host to end, without waiting for it: it serves no more calls, and billet_driver_stop has
+ * less to wait for. */
+void billet_driver_dismiss(struct billet_driver_client *client);
 /* End the host (EOF, then kill after 2 s) and free. NULL is fine. */
 void billet_driver_stop(struct billet_driver_client *client);
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -489,6 +488,9 @@ end_with(struct billet_session *session, bool failed, const char *reason,
         }
         return result;
     }
+    /* It has nothing left to do, and ends while the last row is written. */
+    if (session->client != NULL)
+        billet_driver_dismiss(session->client);
     return billet_lease_finish(&session->lease, failed, failed ? reason : NULL, error);
 }
 
