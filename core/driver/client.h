@@ -89,6 +89,11 @@ typedef void billet_driver_check_visit(int outcome, const char *name, const char
                                        const char *hint, void *context);
 typedef void billet_driver_resource_visit(const struct billet_resource *resource, void *context);
 
+/* Send the same ahead, while the host still starts: billet_driver_check_config with the same call
+ * then only takes the answer. To be the first call of a client. */
+int billet_driver_check_config_begin(struct billet_driver_client *client,
+                                     const struct billet_driver_call *call,
+                                     struct billet_error *error);
 int billet_driver_check_config(struct billet_driver_client *client,
                                const struct billet_driver_call *call, struct billet_error *error);
 int billet_driver_probe(struct billet_driver_client *client, const struct billet_driver_call *call,

@@ -11,6 +11,8 @@
 
 /* A driver that watches its deadline gets the chance to say so itself. */
 #define DEADLINE_GRACE_NS (BILLET_NS_PER_SECOND / 2)
+/* A call that is sent ahead waits until the host has started. */
+#define START_NS (10 * BILLET_NS_PER_SECOND)
 
 static bool
 offers(const struct billet_driver_client *client, int operation)
@@ -180,27 +182,23 @@ client_take(struct billet_driver_client *client, struct billet_frame *frame, con
     return 1;
 }
 
-/* Ask and wait. arguments is taken over; *result is an object. */
-static int
-ask(struct billet_driver_client *client, int operation, const struct billet_driver_call *call,
-    json_t *arguments, const int *fds, size_t fd_count, const struct client_events *events,
-    json_t **result, struct billet_error *error)
+static int64_t
+deadline_of(int operation, const struct billet_driver_call *call)
 {
-    const char *name = billet_operations[operation].name;
-    struct billet_error why = BILLET_ERROR_INIT;
-    int64_t deadline_ns = call->deadline_ns;
+    return call->deadline_ns != 0
+               ? call->deadline_ns
+               : billet_clock_monotonic() + billet_operations[operation].deadline_ns;
+}
 
-    if (deadline_ns == 0)
-        deadline_ns = billet_clock_monotonic() + billet_operations[operation].deadline_ns;
-    if (arguments == NULL)
-        return billet_error_no_memory(error);
-    int outcome =
-        client_send(client, operation, call, arguments, fds, fd_count, deadline_ns, error);
-    if (outcome < 0)
-        return outcome;
+/* Wait for the answer to the last call. */
+static int
+take_answer(struct billet_driver_client *client, const char *name, int64_t deadline_ns,
+            const struct client_events *events, json_t **result, struct billet_error *error)
+{
+    struct billet_error why = BILLET_ERROR_INIT;
     for (;;) {
         cleanup_frame struct billet_frame frame = BILLET_FRAME_INIT;
-        outcome =
+        int outcome =
             billet_frame_receive(client->socket, &frame, deadline_ns + DEADLINE_GRACE_NS, &why);
         /* Also a host that talks without end is late. */
         if (outcome == -BILLET_CLASS_TIMEOUT ||
@@ -216,6 +214,36 @@ ask(struct billet_driver_client *client, int operation, const struct billet_driv
     }
 }
 
+/* Ask and wait. arguments is taken over; *result is an object. */
+static int
+ask(struct billet_driver_client *client, int operation, const struct billet_driver_call *call,
+    json_t *arguments, const int *fds, size_t fd_count, const struct client_events *events,
+    json_t **result, struct billet_error *error)
+{
+    int64_t deadline_ns = deadline_of(operation, call);
+    if (arguments == NULL)
+        return billet_error_no_memory(error);
+    int outcome =
+        client_send(client, operation, call, arguments, fds, fd_count, deadline_ns, error);
+    return outcome < 0 ? outcome
+                       : take_answer(client, billet_operations[operation].name, deadline_ns, events,
+                                     result, error);
+}
+
+int
+billet_driver_check_config_begin(struct billet_driver_client *client,
+                                 const struct billet_driver_call *call, struct billet_error *error)
+{
+    json_t *arguments = json_object();
+    if (arguments == NULL)
+        return billet_error_no_memory(error);
+    int result = client_send(client, BILLET_OPERATION_check_config, call, arguments, NULL, 0,
+                             deadline_of(BILLET_OPERATION_check_config, call) + START_NS, error);
+    if (result == 0)
+        client->early_check = client->last_call;
+    return result;
+}
+
 int
 billet_driver_check_config(struct billet_driver_client *client,
                            const struct billet_driver_call *call, struct billet_error *error)
@@ -224,6 +252,11 @@ billet_driver_check_config(struct billet_driver_client *client,
     int ready = client_ready(client, "check_config", error);
     if (ready < 0)
         return ready;
+    bool sent = client->early_check != 0 && client->early_check == client->last_call;
+    client->early_check = 0;
+    if (sent)
+        return take_answer(client, "check_config", deadline_of(BILLET_OPERATION_check_config, call),
+                           NULL, &result, error);
     return ask(client, BILLET_OPERATION_check_config, call, json_object(), NULL, 0, NULL, &result,
                error);
 }

@@ -154,6 +154,9 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
     if (result == 0)
         result =
             billet_context_driver(context, session->environment.driver, &session->client, error);
+    session->call = (struct billet_driver_call){.settings = &session->environment.driver_settings};
+    if (result == 0)
+        result = billet_driver_check_config_begin(session->client, &session->call, error);
     if (result == 0)
         result = billet_context_store(context, &session->store, error);
     if (result == 0 && request->workspace != NULL)
@@ -167,7 +170,6 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
         result = billet_session_open_workspace(session, ".", error);
     if (result == 0)
         result = billet_session_refuse_dangerous(session, error);
-    session->call = (struct billet_driver_call){.settings = &session->environment.driver_settings};
     if (result == 0)
         result = check_configuration(session, error);
     session->step_ns[BILLET_STEP_RESOLVE] = billet_clock_monotonic() - start;
