@@ -105,6 +105,11 @@ struct billet_driver_lease {
     int64_t expires_ns;
     json_t *facts; /* owned by the caller */
 };
+/* Send it, and do something else until billet_driver_acquire takes the answer, which is to be the
+ * next call. */
+int billet_driver_acquire_begin(struct billet_driver_client *client,
+                                const struct billet_driver_call *call, int64_t ttl_ns,
+                                struct billet_error *error);
 int billet_driver_acquire(struct billet_driver_client *client,
                           const struct billet_driver_call *call, int64_t ttl_ns,
                           struct billet_driver_lease *lease, struct billet_error *error);

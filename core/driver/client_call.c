@@ -240,8 +240,17 @@ billet_driver_check_config_begin(struct billet_driver_client *client,
     int result = client_send(client, BILLET_OPERATION_check_config, call, arguments, NULL, 0,
                              deadline_of(BILLET_OPERATION_check_config, call) + START_NS, error);
     if (result == 0)
-        client->early_check = client->last_call;
+        client->early_call = client->last_call;
     return result;
+}
+
+/* The last call was sent ahead: now its answer is taken. */
+static bool
+was_sent(struct billet_driver_client *client)
+{
+    bool sent = client->early_call != 0 && client->early_call == client->last_call;
+    client->early_call = 0;
+    return sent;
 }
 
 int
@@ -252,9 +261,7 @@ billet_driver_check_config(struct billet_driver_client *client,
     int ready = client_ready(client, "check_config", error);
     if (ready < 0)
         return ready;
-    bool sent = client->early_check != 0 && client->early_check == client->last_call;
-    client->early_check = 0;
-    if (sent)
+    if (was_sent(client))
         return take_answer(client, "check_config", deadline_of(BILLET_OPERATION_check_config, call),
                            NULL, &result, error);
     return ask(client, BILLET_OPERATION_check_config, call, json_object(), NULL, 0, NULL, &result,
@@ -292,6 +299,24 @@ take_lease(struct billet_driver_client *client, const char *during, const json_t
 }
 
 int
+billet_driver_acquire_begin(struct billet_driver_client *client,
+                            const struct billet_driver_call *call, int64_t ttl_ns,
+                            struct billet_error *error)
+{
+    int result = client_ready(client, "acquire", error);
+    if (result < 0)
+        return result;
+    json_t *arguments = json_pack("{s:I}", "ttl", (json_int_t)ttl_ns);
+    if (arguments == NULL)
+        return billet_error_no_memory(error);
+    result = client_send(client, BILLET_OPERATION_acquire, call, arguments, NULL, 0,
+                         deadline_of(BILLET_OPERATION_acquire, call), error);
+    if (result == 0)
+        client->early_call = client->last_call;
+    return result;
+}
+
+int
 billet_driver_acquire(struct billet_driver_client *client, const struct billet_driver_call *call,
                       int64_t ttl_ns, struct billet_driver_lease *lease, struct billet_error *error)
 {
@@ -299,8 +324,12 @@ billet_driver_acquire(struct billet_driver_client *client, const struct billet_d
     int outcome = client_ready(client, "acquire", error);
     if (outcome < 0)
         return outcome;
-    outcome = ask(client, BILLET_OPERATION_acquire, call,
-                  json_pack("{s:I}", "ttl", (json_int_t)ttl_ns), NULL, 0, NULL, &result, error);
+    if (was_sent(client))
+        outcome = take_answer(client, "acquire", deadline_of(BILLET_OPERATION_acquire, call), NULL,
+                              &result, error);
+    else
+        outcome = ask(client, BILLET_OPERATION_acquire, call,
+                      json_pack("{s:I}", "ttl", (json_int_t)ttl_ns), NULL, 0, NULL, &result, error);
     return outcome < 0 ? outcome : take_lease(client, "acquire", result, lease, error);
 }
 

@@ -286,7 +286,12 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
     session->made = true;
     billet_session_fill_identity(session);
     result =
-        billet_driver_acquire(session->client, &session->call, session->lease.ttl_ns, &made, error);
+        billet_driver_acquire_begin(session->client, &session->call, session->lease.ttl_ns, error);
+    if (result == 0) {
+        billet_store_of(session->store)->expect_change(session->store);
+        result = billet_driver_acquire(session->client, &session->call, session->lease.ttl_ns,
+                                       &made, error);
+    }
     if (result < 0) {
         billet_error_wrap(error, "cannot acquire environment '%s'", session->environment.name);
         return billet_error_recode(error, "lease_acquire_failed");

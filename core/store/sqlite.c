@@ -401,6 +401,7 @@ static const struct billet_store_module module = {
     .environment_remove = sqlite_environment_remove,
     .lease_insert = sqlite_lease_insert,
     .lease_change = sqlite_lease_change,
+    .expect_change = sqlite_expect_change,
     .lease_get = sqlite_lease_get,
     .lease_list = sqlite_lease_list,
     .lease_note = sqlite_lease_note,

@@ -131,6 +131,9 @@ struct billet_store_module {
     int (*lease_change)(struct billet_store *store, const struct billet_lease_change *change,
                         const struct billet_activity *activities, size_t count,
                         struct billet_lease *after, struct billet_error *error);
+    /* A lease_change comes next: do what can be done before, while the caller waits for something
+     * else. Changes nothing and cannot fail; what goes wrong shows in the change itself. */
+    void (*expect_change)(struct billet_store *store);
     int (*lease_get)(struct billet_store *store, const char *tenant, const char *id,
                      struct billet_lease *lease, struct billet_error *error); /* code
                      lease_not_found; id may be a unique prefix of at least 8 characters */

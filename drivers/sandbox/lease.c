@@ -376,6 +376,33 @@ remove_directory(int site, const char *id)
     return unlinkat(site, id, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+static int
+remove_lease(int site, int directory, const struct billet_cgroup_site *groups,
+             const struct billet_cgroup *group, const char *id, int64_t deadline_ns,
+             struct billet_error *error)
+{
+    int result = sandbox_lease_stop(directory, group, deadline_ns, error);
+    if (result < 0)
+        return result;
+    int removed = billet_cgroup_remove(groups, id, billet_monotonic_ns() + BILLET_NS_PER_SECOND);
+    if (removed < 0)
+        return billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed", -removed,
+                                 "cannot remove the control group of lease %s", id);
+    removed = remove_directory(site, id);
+    if (removed < 0)
+        return billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed", -removed,
+                                 "cannot remove the directory of lease %s", id);
+    return 0;
+}
+
+int
+sandbox_lease_end(const struct billet_lease_handle *lease, int64_t deadline_ns,
+                  struct billet_error *error)
+{
+    return remove_lease(lease->site_fd, lease->directory_fd, &lease->site, &lease->group, lease->id,
+                        deadline_ns, error);
+}
+
 int
 sandbox_lease_destroy(const struct billet_host *host, const char *id, bool dry_run,
                       int64_t deadline_ns, struct billet_error *error)
@@ -393,21 +420,8 @@ sandbox_lease_destroy(const struct billet_host *host, const char *id, bool dry_r
         return 0; /* not ours, or gone: its group was removed before its directory */
     billet_cgroup_site_open(&groups, true);
     billet_cgroup_open(&groups, id, &group);
-    result = sandbox_lease_stop(directory, &group, deadline_ns, error);
+    result = remove_lease(site, directory, &groups, &group, id, deadline_ns, error);
     billet_cgroup_close(&group);
-    if (result == 0) {
-        int removed =
-            billet_cgroup_remove(&groups, id, billet_monotonic_ns() + BILLET_NS_PER_SECOND);
-        if (removed < 0)
-            result = billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed",
-                                       -removed, "cannot remove the control group of lease %s", id);
-    }
-    if (result == 0) {
-        int removed = remove_directory(site, id);
-        if (removed < 0)
-            result = billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed",
-                                       -removed, "cannot remove the directory of lease %s", id);
-    }
     billet_cgroup_site_close(&groups);
     return result;
 }
