@@ -12,21 +12,24 @@ done
 . "$top_srcdir/t/lib/uninstalled.sh"
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/billet-bench.XXXXXX")
-trap 'rm -rf "$scratch"' EXIT
+runtime=
+trap 'rm -rf "$scratch" ${runtime:+"$runtime"}' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 # The user that a sandbox runs as passes through, and reads only what is shown to it.
 chmod 0711 "$scratch"
 mkdir "$scratch/home" "$scratch/work"
+# What lives no longer than a boot is in memory on installed systems (/run), the store on a disk.
+runtime=$(mktemp -d /dev/shm/billet-bench.XXXXXX 2>/dev/null) || runtime=$(mktemp -d "$scratch/XXXXXX")
 
 BILLET_STORE=sqlite:$scratch/state/billet.db
 HOME=$scratch/home
 XDG_CONFIG_HOME=$scratch/config
 XDG_STATE_HOME=$scratch/state
-XDG_RUNTIME_DIR=$scratch
+BILLET_RUNTIME_DIR=$runtime
 NO_COLOR=1
-export BILLET_STORE HOME XDG_CONFIG_HOME XDG_STATE_HOME XDG_RUNTIME_DIR NO_COLOR
+export BILLET_STORE HOME XDG_CONFIG_HOME XDG_STATE_HOME BILLET_RUNTIME_DIR NO_COLOR
 unset XDG_CONFIG_DIRS MALLOC_PERTURB_
 
 cd "$scratch/work"
