@@ -145,6 +145,8 @@ START_TEST(moments_are_written_in_utc)
     ck_assert_str_eq(text, "2025-11-20T17:29:00.123Z");
     billet_time_format(text, 25, INT64_C(951782399) * SECOND + 999999999);
     ck_assert_str_eq(text, "2000-02-28T23:59:59.999Z");
+    billet_time_format(text, sizeof(text), -1000000);
+    ck_assert_str_eq(text, "1969-12-31T23:59:59.999Z");
 }
 END_TEST
 
