@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/command.h"
@@ -118,7 +119,7 @@ unknown_verb(int argc, char **argv)
 }
 
 /* What every process of billet wants: standard descriptors open, no core file with what passes
- * through memory, writes to closed pipes as errors. */
+ * through memory, writes to closed pipes and beyond limits as errors. */
 static void
 prepare_process(void)
 {
@@ -130,6 +131,7 @@ prepare_process(void)
     if (fd > STDERR_FILENO)
         close(fd);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit of the size of files is an error like a full disk */
     if (secure_getenv("BILLET_DEBUG_CORE") == NULL) {
         setrlimit(RLIMIT_CORE, &none);
         prctl(PR_SET_DUMPABLE, 0);
@@ -142,6 +144,7 @@ main(int argc, char **argv)
     struct cli cli = {.error = BILLET_ERROR_INIT};
     int words = 0;
 
+    billet_heap_prepare();
     prepare_process();
     billet_log_setup("billet", BILLET_LOG_WARNING, false);
     if (argc < 2) {
