@@ -93,6 +93,7 @@ struct reap_state {
     struct cli_table table;
     json_t *list;
     bool all; /* also what is kept */
+    bool dry_run;
 };
 
 static int
@@ -107,7 +108,9 @@ report(const struct billet_lease *lease, enum billet_reap_decision decision, con
        void *context)
 {
     struct reap_state *state = context;
-    const char *word = billet_reap_decision_name(decision);
+    const char *word = state->dry_run && decision == BILLET_REAP_REAPED
+                           ? "would reap"
+                           : billet_reap_decision_name(decision);
     if (decision == BILLET_REAP_KEPT && !state->all)
         return;
     if (state->cli->json) {
@@ -146,6 +149,7 @@ run_reap(struct cli *cli)
     state.list = json_array();
     int result = billet_context_store(cli->context, &store, &cli->error);
     options.actor = cli->context->actor;
+    state.dry_run = options.dry_run;
     if (result == 0)
         result =
             billet_reap(store, &options, destroy_resource, report, &state, &counts, &cli->error);

@@ -27,8 +27,10 @@ static const char *
 find_secret(const struct host_call *call, const char *name)
 {
     const char *at = call->secrets;
+    if (at == NULL)
+        return NULL;
     const char *end = at + call->secrets_size;
-    while (at != NULL && at < end) {
+    while (at < end) {
         size_t name_length = strnlen(at, (size_t)(end - at));
         const char *value = at + name_length + 1;
         if (value >= end)

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -184,9 +185,9 @@ billet_driver_load(const char *name, const char *path, const struct billet_host 
     result = billet_driver_note_check(&note, name, error);
     if (result < 0)
         return result;
-    /* The very file that was checked, whatever the path names by now. Debuggers follow the link and
-     * find the file by it as well. */
-    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    /* The very file that was checked, whatever the path names by now. By pid rather than "self" and
+     * with the descriptor left open, so that a debugger finds the file, too. */
+    snprintf(self, sizeof(self), "/proc/%ld/fd/%d", (long)getpid(), fd);
     void *library = dlopen(self, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL) {
         const char *why = dlerror();
@@ -199,6 +200,7 @@ billet_driver_load(const char *name, const char *path, const struct billet_host 
                          why != NULL ? why : "no reason given");
         return billet_error_hint(error, "is a library that it needs missing? ldd %s", path);
     }
+    billet_steal_fd(&fd);
     union {
         void *object;
         billet_driver_init_function *function;

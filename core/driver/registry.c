@@ -11,7 +11,6 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/io.h"
-#include "base/log.h"
 #include "base/strings.h"
 #include "base/text.h"
 #include "driver/note.h"
@@ -123,10 +122,11 @@ locate(const char *const *directories, const struct billet_configuration *config
     return false;
 }
 
-/* Names of what is installed and what the configuration speaks of. */
+/* Names of what is installed and what the configuration speaks of; NAME=DIRECTORY in *twice for
+ * what a directory has that does not count. */
 static int
 known_names(const char *const *directories, const struct billet_configuration *configuration,
-            struct billet_strings *names, struct billet_error *error)
+            struct billet_strings *names, struct billet_strings *twice, struct billet_error *error)
 {
     char name[BILLET_NAME_MAX];
     struct billet_strings paths = BILLET_STRINGS_INIT;
@@ -139,12 +139,9 @@ known_names(const char *const *directories, const struct billet_configuration *c
              item = readdir(directory)) {
             if (!name_of_file(item->d_name, name))
                 continue;
-            const char *first = billet_strings_value(&paths, name);
-            if (first != NULL) {
-                billet_log(BILLET_LOG_WARNING,
-                           "driver %s is installed twice: %s/" PREFIX "%s" SUFFIX
-                           " counts, the one in %s does not",
-                           name, first, name, *directories);
+            if (billet_strings_value(&paths, name) != NULL) {
+                if (twice != NULL && !billet_strings_set(twice, name, *directories))
+                    result = billet_error_no_memory(error);
                 continue;
             }
             if (names->count >= MAX_DRIVERS)
@@ -199,7 +196,8 @@ billet_registry_open(const char *const *directories,
                      struct billet_registry **registry, struct billet_error *error)
 {
     cleanup_strings struct billet_strings names = BILLET_STRINGS_INIT;
-    int result = known_names(directories, configuration, &names, error);
+    cleanup_strings struct billet_strings twice = BILLET_STRINGS_INIT;
+    int result = known_names(directories, configuration, &names, &twice, error);
     if (result < 0)
         return result;
     struct billet_registry *made = calloc(1, sizeof(*made));
@@ -210,8 +208,17 @@ billet_registry_open(const char *const *directories,
         free(made);
         return billet_error_no_memory(error);
     }
-    for (size_t i = 0; i < names.count; i++)
-        look_at(directories, configuration, names.items[i], &made->items[made->count++]);
+    for (size_t i = 0; i < names.count; i++) {
+        struct billet_driver_entry *entry = &made->items[made->count++];
+        look_at(directories, configuration, names.items[i], entry);
+        const char *other = billet_strings_value(&twice, entry->name);
+        if (other != NULL && entry->state == BILLET_DRIVER_READY) {
+            char reason[2 * sizeof(entry->path) + 128];
+            snprintf(reason, sizeof(reason), "installed twice: %s counts, the one in %s does not",
+                     entry->path, other);
+            billet_text_copy(entry->reason, sizeof(entry->reason), reason);
+        }
+    }
     *registry = made;
     return 0;
 }
@@ -245,7 +252,7 @@ not_found(const char *const *directories, const struct billet_configuration *con
     billet_error_set(error, BILLET_CLASS_CONFIG, "driver_not_found",
                      "there is no driver named '%s'", name);
     const char *nearest = NULL;
-    if (known_names(directories, configuration, &names, NULL) == 0)
+    if (known_names(directories, configuration, &names, NULL, NULL) == 0)
         nearest = billet_text_nearest(name, billet_strings_list(&names));
     if (nearest != NULL)
         return billet_error_hint(error, "is '%s' meant?", nearest);

@@ -4,7 +4,7 @@
  * running any of their code.
  *
  * Looks for driver_NAME.so in the driver directories, in order; never loads. A name found twice is
- * reported with both paths and the first counts.
+ * reported with both paths in the reason of a READY entry, and the first counts.
  */
 #ifndef BILLET_DRIVER_REGISTRY_H
 #define BILLET_DRIVER_REGISTRY_H

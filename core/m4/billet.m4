@@ -15,7 +15,7 @@ AC_ARG_ENABLE([werror], [AS_HELP_STRING([--enable-werror], [stop at compiler war
 AC_ARG_ENABLE([coverage], [AS_HELP_STRING([--enable-coverage], [build for gcov])],
   [], [enable_coverage=no])
 
-WARNING_CFLAGS="-Wall -Wextra -Wshadow -Wvla -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wno-sign-conversion"
+WARNING_CFLAGS="-Wall -Wextra -Wshadow -Wvla -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wno-sign-conversion -Wno-missing-field-initializers"
 AS_IF([test "x$enable_werror" = xyes], [WARNING_CFLAGS="$WARNING_CFLAGS -Werror"])
 SANITIZER_FLAGS=
 AS_CASE([$enable_sanitizers],

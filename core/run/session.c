@@ -18,20 +18,17 @@
 #include "base/uuid.h"
 #include "run/cleanup.h"
 #include "run/resolve.h"
+#include "run/session_private.h"
 
 #define START_DEADLINE (10 * BILLET_NS_PER_SECOND)
 #define BEATS_PER_TTL 4
-
-/* Among the lease's facts: how the workspace was brought in, for those who take the lease up later.
- */
-#define MODE_FACT "workspace_mode"
 
 const char *const billet_step_names[BILLET_STEP_COUNT] = {
     "resolve", "acquire", "realize", "provision", "exec", "release",
 };
 
-static int64_t
-setting_ns(const struct billet_context *context, const char *key)
+int64_t
+billet_session_duration(const struct billet_context *context, const char *key)
 {
     const struct billet_value *value =
         billet_configuration_value(context->configuration, "billet", "", key);
@@ -46,6 +43,22 @@ add_row(struct billet_session *session, const char *action, json_t *details,
     cleanup_json json_t *owned = details;
     cleanup_free char *text = owned != NULL ? billet_json_text(owned) : NULL;
     return billet_lease_add(&session->lease, action, text, error);
+}
+
+/* What is run, as the history shows it. */
+static json_t *
+command_details(const struct billet_session *session)
+{
+    const char *command = session->request->command;
+    return command != NULL ? json_pack("{s:o}", "command", billet_json_bytes(command)) : NULL;
+}
+
+int
+billet_session_note_start(struct billet_session *session, struct billet_error *error)
+{
+    cleanup_json json_t *details = command_details(session);
+    cleanup_free char *text = details != NULL ? billet_json_text(details) : NULL;
+    return billet_lease_note_any(&session->lease, "exec.started", text, error);
 }
 
 /* ---- opening ---------------------------------------------------------------- */
@@ -87,79 +100,6 @@ refuse_secrets(const struct billet_session *session, struct billet_error *error)
 }
 
 static int
-choose_workspace_mode(struct billet_session *session, struct billet_error *error)
-{
-    const struct billet_driver_info *info = session->info;
-    int mode = session->request->workspace_mode;
-    if (mode < 0)
-        mode = session->environment.workspace_mode;
-    if (session->request->workspace == NULL && mode < 0) {
-        /* A driver whose first choice is the directory itself works where the caller stands. */
-        bool in_place = (info->workspace_modes & (1u << BILLET_WORKSPACE_IN_PLACE)) != 0;
-        session->workspace_mode = in_place ? BILLET_WORKSPACE_IN_PLACE : BILLET_WORKSPACE_NONE;
-        return 0;
-    }
-    if (session->request->workspace == NULL) {
-        session->workspace_mode = BILLET_WORKSPACE_NONE;
-        return 0;
-    }
-    if (mode < 0)
-        for (mode = BILLET_WORKSPACE_IN_PLACE; mode < BILLET_WORKSPACE_COPY; mode++)
-            if ((info->workspace_modes & (UINT64_C(1) << mode)) != 0)
-                break;
-    if ((info->workspace_modes & (UINT64_C(1) << mode)) == 0) {
-        cleanup_buffer struct billet_buffer known = BILLET_BUFFER_INIT;
-        for (int i = 1; i < 8; i++)
-            if ((info->workspace_modes & (UINT64_C(1) << i)) != 0)
-                billet_buffer_format(&known, "%s%s", known.length > 0 ? ", " : "",
-                                     billet_workspace_mode_name(i));
-        billet_error_set(error, BILLET_CLASS_CONFIG, "unsupported_environment",
-                         "driver %s of environment '%s' has no workspace mode %s", info->name,
-                         session->environment.name, billet_workspace_mode_name(mode));
-        return billet_error_hint(error, "it has: %s", billet_buffer_text(&known));
-    }
-    session->workspace_mode = mode;
-    return 0;
-}
-
-/* The workspace as an absolute path, checked and held open. */
-static int
-open_workspace(struct billet_session *session, const char *given, struct billet_error *error)
-{
-    cleanup_free char *real = realpath(given, NULL);
-    struct stat status;
-    if (real == NULL)
-        return billet_error_errno(error, BILLET_CLASS_CONFIG, "workspace_realization_failed", errno,
-                                  "workspace %s", given);
-    session->workspace_fd = open(real, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (session->workspace_fd < 0 || fstat(session->workspace_fd, &status) != 0)
-        return billet_error_errno(error, BILLET_CLASS_CONFIG, "workspace_realization_failed", errno,
-                                  "workspace %s", given);
-    if (access(real, R_OK | X_OK) != 0)
-        return billet_error_errno(error, BILLET_CLASS_CONFIG, "workspace_realization_failed", errno,
-                                  "workspace %s cannot be read", given);
-    session->workspace = billet_steal(real);
-    return 0;
-}
-
-static int
-refuse_dangerous_workspace(const struct billet_session *session, struct billet_error *error)
-{
-    static const char *const never[] = {"/",    "/etc", "/usr",  "/proc", "/sys", "/dev",
-                                        "/run", "/var", "/root", "/home", "/boot"};
-    if (session->workspace == NULL || (session->info->capabilities & BILLET_CAN_CONFINE) == 0)
-        return 0;
-    for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
-        if (strcmp(session->workspace, never[i]) == 0) {
-            billet_error_set(error, BILLET_CLASS_CONFIG, "workspace_realization_failed",
-                             "%s cannot be the workspace of a confined environment",
-                             session->workspace);
-            return billet_error_hint(error, "give a directory of the project with -w");
-        }
-    return 0;
-}
-
-static int
 check_configuration(struct billet_session *session, struct billet_error *error)
 {
     struct billet_diagnostics found = BILLET_DIAGNOSTICS_INIT;
@@ -178,9 +118,9 @@ check_configuration(struct billet_session *session, struct billet_error *error)
     return result;
 }
 
-static void
-begin(struct billet_session *session, struct billet_context *context,
-      const struct billet_session_request *request)
+void
+billet_session_begin(struct billet_session *session, struct billet_context *context,
+                     const struct billet_session_request *request)
 {
     memset(session, 0, sizeof(*session));
     session->context = context;
@@ -189,8 +129,8 @@ begin(struct billet_session *session, struct billet_context *context,
     session->workspace_fd = -1;
 }
 
-static int
-await_driver(struct billet_session *session, struct billet_error *error)
+int
+billet_session_await_driver(struct billet_session *session, struct billet_error *error)
 {
     int result =
         billet_driver_await(session->client, billet_clock_monotonic() + START_DEADLINE, error);
@@ -204,7 +144,7 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
                     const struct billet_session_request *request, struct billet_error *error)
 {
     int64_t start = billet_clock_monotonic();
-    begin(session, context, request);
+    billet_session_begin(session, context, request);
     int result = 0;
     if (request->draft != NULL)
         result = billet_environment_copy(&session->environment, request->draft, error);
@@ -218,16 +158,16 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
     if (result == 0)
         result = billet_context_store(context, &session->store, error);
     if (result == 0 && request->workspace != NULL)
-        result = open_workspace(session, request->workspace, error);
+        result = billet_session_open_workspace(session, request->workspace, error);
     if (result == 0)
-        result = await_driver(session, error);
+        result = billet_session_await_driver(session, error);
     if (result == 0)
-        result = choose_workspace_mode(session, error);
+        result = billet_session_choose_mode(session, error);
     if (result == 0 && session->workspace_mode == BILLET_WORKSPACE_IN_PLACE &&
         session->workspace == NULL)
-        result = open_workspace(session, ".", error);
+        result = billet_session_open_workspace(session, ".", error);
     if (result == 0)
-        result = refuse_dangerous_workspace(session, error);
+        result = billet_session_refuse_dangerous(session, error);
     session->call = (struct billet_driver_call){.settings = &session->environment.driver_settings};
     if (result == 0)
         result = check_configuration(session, error);
@@ -237,8 +177,8 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
 
 /* ---- the lease's identity and the command's variables ------------------------- */
 
-static void
-fill_identity(struct billet_session *session)
+void
+billet_session_fill_identity(struct billet_session *session)
 {
     const struct billet_lease *lease = &session->lease.lease;
     session->identity = (struct billet_identity){
@@ -257,8 +197,8 @@ fill_identity(struct billet_session *session)
 }
 
 /* Environment's own, then the request's, then billet's: the last of a name wins. */
-static int
-fill_variables(struct billet_session *session, struct billet_error *error)
+int
+billet_session_fill_variables(struct billet_session *session, struct billet_error *error)
 {
     const struct billet_identity *identity = &session->identity;
     const struct {
@@ -331,7 +271,7 @@ begin_lease(struct billet_session *session, struct billet_error *error)
         return billet_error_no_memory(error);
     billet_uuid_make(run);
     return billet_lease_begin(&session->lease, session->store, &wanted, session->context->actor,
-                              setting_ns(session->context, "lease_ttl"), error);
+                              billet_session_duration(session->context, "lease_ttl"), error);
 }
 
 int
@@ -343,7 +283,7 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
     if (result < 0)
         return result;
     session->made = true;
-    fill_identity(session);
+    billet_session_fill_identity(session);
     result =
         billet_driver_acquire(session->client, &session->call, session->lease.ttl_ns, &made, error);
     if (result < 0) {
@@ -354,7 +294,7 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
     cleanup_json json_t *facts = made.facts;
     cleanup_free char *text = facts != NULL ? billet_json_text(facts) : NULL;
     cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
-    result = fill_variables(session, error);
+    result = billet_session_fill_variables(session, error);
     /* In place nothing is brought anywhere: realizing is part of this step's transaction. */
     if (result == 0 && session->workspace_mode <= BILLET_WORKSPACE_IN_PLACE) {
         cleanup_free char *first = billet_steal(text);
@@ -390,9 +330,9 @@ beat(void *context, struct billet_error *error)
     return billet_error_recode(error, "lease_lost");
 }
 
-static int
-drive(struct billet_session *session, const struct billet_session_exec *exec, bool quiet,
-      struct billet_ending *ending, struct billet_error *error)
+int
+billet_session_drive(struct billet_session *session, const struct billet_session_exec *exec,
+                     bool quiet, struct billet_ending *ending, struct billet_error *error)
 {
     struct billet_drive drive = {
         .client = session->client,
@@ -413,92 +353,6 @@ drive(struct billet_session *session, const struct billet_session_exec *exec, bo
     int result = billet_drive(&drive, ending, error);
     if (result < 0 && !billet_driver_alive(session->client))
         session->held = false;
-    return result;
-}
-
-/* What a provision command has been run for: the command, the environment and this very directory.
- */
-static int
-provision_key(const struct billet_session *session, char key[65], struct billet_error *error)
-{
-    crypto_generichash_state state;
-    unsigned char digest[32];
-    struct stat status = {0};
-    char place[64];
-    const char *parts[] = {session->context->tenant,
-                           session->environment.name,
-                           session->environment.driver,
-                           session->environment.provision,
-                           session->workspace != NULL ? session->workspace : "",
-                           place};
-
-    if (session->workspace_fd >= 0 && fstat(session->workspace_fd, &status) != 0)
-        return billet_error_errno(error, 0, "workspace_realization_failed", errno, "workspace %s",
-                                  session->workspace);
-    snprintf(place, sizeof(place), "%ju:%ju", (uintmax_t)status.st_dev, (uintmax_t)status.st_ino);
-    crypto_generichash_init(&state, NULL, 0, sizeof(digest));
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-        crypto_generichash_update(&state, (const unsigned char *)parts[i], strlen(parts[i]) + 1);
-    crypto_generichash_final(&state, digest, sizeof(digest));
-    sodium_bin2hex(key, 65, digest, sizeof(digest));
-    return 0;
-}
-
-static int
-provision_failed(const struct billet_session *session, const struct billet_ending *ending,
-                 struct billet_error *error)
-{
-    const char *name = session->environment.name;
-    if (ending->outcome == BILLET_OUTCOME_TIMED_OUT)
-        return billet_error_set(error, BILLET_CLASS_TIMEOUT, "workspace_realization_failed",
-                                "the provision command of environment '%s' did not end in time",
-                                name);
-    billet_error_set(error, BILLET_CLASS_CONFIG, "workspace_realization_failed",
-                     "the provision command of environment '%s' ended with status %d", name,
-                     billet_ending_status(ending));
-    return billet_error_hint(error, "its output is above; it runs again next time");
-}
-
-static int
-provision(struct billet_session *session, struct billet_error *error)
-{
-    const struct billet_store_module *module = billet_store_of(session->store);
-    const char *argv[] = {"sh", "-c", session->environment.provision, NULL};
-    const struct billet_session_exec exec = {
-        .argv = argv, .fds = {-1, STDERR_FILENO, STDERR_FILENO}, .timeout_ns = -1, .status_fd = -1};
-    struct billet_ending ending;
-    bool done = false;
-    char key[65];
-    int64_t start = billet_clock_monotonic();
-
-    if (session->environment.provision == NULL || session->environment.provision[0] == '\0')
-        return 0;
-    int result = provision_key(session, key, error);
-    if (result == 0)
-        result = module->provision_get(session->store, key, &done, error);
-    if (result < 0 || done)
-        return result;
-    result = billet_lease_note(&session->lease, "provision.started", NULL, error);
-    if (result == 0)
-        result = drive(session, &exec, true, &ending, error);
-    if (result == 0 && (ending.outcome != BILLET_OUTCOME_EXITED || ending.value != 0))
-        result = provision_failed(session, &ending, error);
-    if (result == 0) {
-        const struct billet_activity row = {
-            .action = "provision.done",
-            .tenant = session->lease.lease.tenant,
-            .environment = session->lease.lease.environment,
-            .lease = session->lease.lease.id,
-            .run = session->lease.lease.run,
-            .agent = session->lease.lease.agent,
-            .issue = session->lease.lease.issue,
-            .actor = session->lease.actor,
-            .fence = session->lease.lease.fence,
-            .details = "{}",
-        };
-        result = module->provision_put(session->store, key, &row, error);
-    }
-    session->step_ns[BILLET_STEP_PROVISION] = billet_clock_monotonic() - start;
     return result;
 }
 
@@ -537,7 +391,7 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
     session->realized = true;
     if (facts == NULL)
         facts = json_object();
-    if (json_object_set_new(facts, MODE_FACT,
+    if (json_object_set_new(facts, BILLET_MODE_FACT,
                             json_string(billet_workspace_mode_name(session->workspace_mode))) != 0)
         return billet_error_no_memory(error);
     result = merge_facts(have, facts, facts_text, error);
@@ -546,7 +400,7 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
             session, "workspace.realized",
             json_pack("{s:s}", "mode", billet_workspace_mode_name(session->workspace_mode)), error);
     if (result == 0 && !session->request->no_command)
-        result = add_row(session, "exec.started", NULL, error);
+        result = add_row(session, "exec.started", command_details(session), error);
     return result;
 }
 
@@ -568,7 +422,7 @@ billet_session_realize(struct billet_session *session, struct billet_error *erro
     }
     session->step_ns[BILLET_STEP_REALIZE] = billet_clock_monotonic() - start;
     if (result == 0)
-        result = provision(session, error);
+        result = billet_session_provision(session, error);
     return result;
 }
 
@@ -579,7 +433,7 @@ billet_session_exec(struct billet_session *session, const struct billet_session_
                     struct billet_ending *ending, struct billet_error *error)
 {
     int64_t start = billet_clock_monotonic();
-    int result = drive(session, exec, false, ending, error);
+    int result = billet_session_drive(session, exec, false, ending, error);
     session->step_ns[BILLET_STEP_EXEC] = billet_clock_monotonic() - start;
     if (result < 0)
         return result;
@@ -622,7 +476,7 @@ end_with(struct billet_session *session, bool failed, const char *reason,
     int result = billet_lease_start_release(&session->lease, &facts, reason, error);
     if (result < 0)
         return result;
-    fill_identity(session);
+    billet_session_fill_identity(session);
     if (release_resource(session, BILLET_DISPOSE_DESTROY, &problem) < 0) {
         result = billet_lease_cleanup_failed(&session->lease, problem.message, error);
         if (result == 0) {
@@ -693,93 +547,4 @@ billet_session_close(struct billet_session *session)
     session->workspace = NULL;
     session->outcome = NULL;
     billet_close(&session->workspace_fd);
-}
-
-/* ---- a second user -------------------------------------------------------------------------- */
-
-/* The environment as it was at acquire: its settings come from the lease, the rest from today's
- * definition where that still exists. */
-static int
-environment_of_lease(struct billet_session *session, struct billet_error *error)
-{
-    const struct billet_lease *lease = &session->lease.lease;
-    struct billet_error ignored = BILLET_ERROR_INIT;
-    if (billet_find_environment(session->context, lease->environment, &session->environment,
-                                &ignored) < 0 ||
-        billet_prepare_environment(session->context, &session->environment, &ignored) < 0) {
-        billet_environment_free(&session->environment);
-        session->environment = (struct billet_environment)BILLET_ENVIRONMENT_INIT;
-        session->environment.name = strdup(lease->environment);
-        session->environment.driver = strdup(lease->driver);
-        session->environment.kill_after_ns = 10 * BILLET_NS_PER_SECOND;
-        if (session->environment.name == NULL || session->environment.driver == NULL)
-            return billet_error_no_memory(error);
-    }
-    billet_settings_free(&session->environment.driver_settings);
-    return billet_cleanup_settings(lease, &session->environment.driver_settings, error);
-}
-
-int
-billet_session_attach(struct billet_session *session, struct billet_context *context,
-                      const struct billet_session_request *request, const char *lease_id,
-                      struct billet_error *error)
-{
-    struct billet_driver_lease taken = {0};
-    cleanup_json json_t *facts = NULL;
-    begin(session, context, request);
-    int result = billet_context_store(context, &session->store, error);
-    if (result == 0)
-        result = billet_lease_attach(&session->lease, session->store, context->tenant, lease_id,
-                                     context->actor, error);
-    session->shared = true;
-    struct billet_lease *lease = &session->lease.lease;
-    if (result == 0 && lease->state != BILLET_LEASE_ACTIVE &&
-        lease->state != BILLET_LEASE_RETAINED) {
-        billet_error_set(error, BILLET_CLASS_LOST, "lease_not_live", "lease %s is %s", lease->id,
-                         billet_lease_state_name(lease->state));
-        result = billet_error_hint(error, "'billet lease list' shows the live ones");
-    }
-    if (result < 0)
-        return result;
-    session->lease.ttl_ns =
-        setting_ns(context, lease->state == BILLET_LEASE_RETAINED ? "held_lease_ttl" : "lease_ttl");
-    result = environment_of_lease(session, error);
-    if (result == 0)
-        result = billet_context_driver(context, lease->driver, &session->client, error);
-    if (result == 0)
-        result = await_driver(session, error);
-    if (result == 0 && (session->info->capabilities & BILLET_CAN_RESUME) == 0)
-        result = billet_error_set(error, BILLET_CLASS_CONFIG, "unsupported_environment",
-                                  "driver %s cannot take up an existing lease", lease->driver);
-    if (result == 0 && lease->facts[0] != '\0')
-        result = billet_json_parse(lease->facts, strlen(lease->facts), &facts, error);
-    session->call = (struct billet_driver_call){.settings = &session->environment.driver_settings};
-    fill_identity(session);
-    if (result < 0)
-        return result;
-    result = billet_driver_resume(session->client, &session->call, lease->ref, facts, true, &taken,
-                                  error);
-    if (result < 0) {
-        billet_error_wrap(error, "cannot take up lease %s", lease->id);
-        return billet_error_recode(error, "transport_resolution_failed");
-    }
-    json_decref(taken.facts);
-    session->held = true;
-    /* A fresh host knows the lease, not where its workspace is. */
-    if (lease->directory[0] != '\0' && lease->workspace[0] != '\0') {
-        cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
-        cleanup_json json_t *more = NULL;
-        session->workspace_mode =
-            billet_workspace_mode_by_name(billet_json_string(facts, MODE_FACT, ""));
-        result = open_workspace(session, lease->workspace, error);
-        if (result == 0 && session->workspace_mode > BILLET_WORKSPACE_NONE)
-            result = billet_driver_realize(session->client, &session->call, session->workspace_mode,
-                                           session->workspace_fd, session->workspace, &directory,
-                                           &more, error);
-    }
-    if (result == 0)
-        result = fill_variables(session, error);
-    if (result == 0)
-        result = billet_lease_note_any(&session->lease, "exec.started", NULL, error);
-    return result;
 }

@@ -27,6 +27,8 @@
 #define TURNSTILE 0
 #define WRITER 1
 #define WAITER_STACK ((size_t)256 * 1024)
+#define POLL_FOR_NS 3000000
+#define POLL_EVERY_NS 10000
 #define SCAN_LIMIT 65536 /* descriptors looked at to name the holder */
 
 static int
@@ -185,6 +187,21 @@ busy(struct billet_store *store, struct billet_error *error)
     return billet_error_hint(error, "repeat; or raise lock_timeout in [store] url");
 }
 
+/* Who is in the turnstile is the only one to ask for the write lock, and a commit is short: asking
+ * again and again for a moment is cheaper than a thread, and disturbs nobody. */
+static int
+lock_writer(int fd, int64_t deadline_ns)
+{
+    int64_t until = billet_clock_monotonic() + POLL_FOR_NS;
+    const struct timespec pause = {.tv_nsec = POLL_EVERY_NS};
+    int result = lock_byte(fd, WRITER, F_WRLCK, F_OFD_SETLK);
+    while ((result == EAGAIN || result == EACCES) && billet_clock_monotonic() < until) {
+        nanosleep(&pause, NULL);
+        result = lock_byte(fd, WRITER, F_WRLCK, F_OFD_SETLK);
+    }
+    return result == EAGAIN || result == EACCES ? lock_until(fd, WRITER, deadline_ns) : result;
+}
+
 int
 sqlite_lock(struct billet_store *store, struct billet_error *error)
 {
@@ -198,7 +215,7 @@ sqlite_lock(struct billet_store *store, struct billet_error *error)
     int64_t deadline = billet_clock_monotonic() + store->lock_timeout_ns;
     int result = lock_until(store->lock_fd, TURNSTILE, deadline);
     if (result == 0) {
-        result = lock_until(store->lock_fd, WRITER, deadline);
+        result = lock_writer(store->lock_fd, deadline);
         lock_byte(store->lock_fd, TURNSTILE, F_UNLCK, F_OFD_SETLK);
     }
     if (result == ETIMEDOUT)

@@ -501,7 +501,7 @@ conclude(const struct session *session, struct billet_exec_result *result,
                               : BILLET_OUTCOME_NOT_INVOCABLE;
         return 0;
     default:
-        billet_fail_errno(error, BILLET_CLASS_CONFIG, "directory_not_found", session->end.value,
+        billet_fail_errno(error, BILLET_CLASS_CONFIG, "directory_unusable", session->end.value,
                           "cannot enter %s in the sandbox", session->exec->directory);
         return billet_fail_hint(error, "the workspace is " SANDBOX_WORK " there");
     }

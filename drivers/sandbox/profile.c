@@ -265,6 +265,8 @@ add_etc(struct sandbox_profile *profile, const struct sandbox_config *config)
     };
     char hosts[256];
 
+    add2(profile, "--perms", "0755");
+    add2(profile, "--dir", "/etc");
     for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
         if (access(shown[i], F_OK) == 0)
             add_read_only(profile, shown[i], shown[i]);

@@ -156,6 +156,30 @@ START_TEST(an_untrusted_file_is_refused)
 }
 END_TEST
 
+START_TEST(a_driver_exports_one_symbol)
+{
+    char command[8192];
+    char line[256];
+    int count = 0;
+    snprintf(command, sizeof(command),
+             "nm -D --defined-only '%s/t/drivers/.libs/driver_bad_new.so' 2>/dev/null", build());
+    const char *sanitizers = getenv("BILLET_SANITIZERS");
+    if (system("command -v nm >/dev/null") != 0 || (sanitizers != NULL && sanitizers[0] != '\0')) {
+        printf("# the symbols of a driver were not looked at: no nm, or a build with sanitizers\n");
+        fflush(stdout);
+        return;
+    }
+    FILE *symbols = popen(command, "r");
+    ck_assert_ptr_nonnull(symbols);
+    while (fgets(line, sizeof(line), symbols) != NULL) {
+        ck_assert_msg(strstr(line, " T billet_driver_init") != NULL, "%s", line);
+        count++;
+    }
+    pclose(symbols);
+    ck_assert_int_eq(count, 1);
+}
+END_TEST
+
 START_TEST(table_and_capabilities_agree)
 {
     for (const struct billet_capability *item = billet_capabilities; item->name != NULL; item++) {
@@ -189,6 +213,7 @@ main(void)
     tcase_add_test(tests, a_wrong_abi_runs_not_even_a_constructor);
     tcase_add_loop_test(tests, tables_of_another_size_and_unknown_thread_models_work, 0, 3);
     tcase_add_test(tests, an_untrusted_file_is_refused);
+    tcase_add_test(tests, a_driver_exports_one_symbol);
     tcase_add_test(tests, table_and_capabilities_agree);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

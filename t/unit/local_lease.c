@@ -3,12 +3,13 @@
 #include "local_fixture.h"
 
 /* 50 daemons that nobody waits for: own sessions, double forks, deaf to SIGTERM, some stopped, some
- * without their label where a control group or the subreaper still has them. */
+ * without their label where a control group or the subreaper still has them; where neither is left
+ * (no control groups, a host that crashed), those end by themselves after a few seconds. */
 static const char daemons[] =
     "trap '' TERM HUP; i=0; while [ $i -lt 40 ]; do i=$((i+1)); "
     "(setsid sh -c 'sleep 4711 & sleep 4711' >/dev/null 2>&1 &); done; "
     "for i in 1 2 3 4 5; do (setsid sh -c 'kill -STOP $$; sleep 4711' >/dev/null 2>&1 &); done; "
-    "for i in 1 2 3 4 5; do (setsid env -i sleep ${TZ:-4712} >/dev/null 2>&1 &); done; sleep 0.3";
+    "for i in 1 2 3 4 5; do (setsid env -i sleep ${TZ:-5} >/dev/null 2>&1 &); done; sleep 0.3";
 
 static int
 groups_of(const char *lease)

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session_attach.c - a second user of a live lease: exec and shell.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "run/cleanup.h"
+#include "run/resolve.h"
+#include "run/session_private.h"
+
+/* The environment as it was at acquire: its settings come from the lease, the rest from today's
+ * definition where that still exists. */
+static int
+environment_of_lease(struct billet_session *session, struct billet_error *error)
+{
+    const struct billet_lease *lease = &session->lease.lease;
+    struct billet_error ignored = BILLET_ERROR_INIT;
+    if (billet_find_environment(session->context, lease->environment, &session->environment,
+                                &ignored) < 0 ||
+        billet_prepare_environment(session->context, &session->environment, &ignored) < 0) {
+        billet_environment_free(&session->environment);
+        session->environment = (struct billet_environment)BILLET_ENVIRONMENT_INIT;
+        session->environment.name = strdup(lease->environment);
+        session->environment.driver = strdup(lease->driver);
+        session->environment.kill_after_ns = 10 * BILLET_NS_PER_SECOND;
+        if (session->environment.name == NULL || session->environment.driver == NULL)
+            return billet_error_no_memory(error);
+    }
+    billet_settings_free(&session->environment.driver_settings);
+    return billet_cleanup_settings(lease, &session->environment.driver_settings, error);
+}
+
+int
+billet_session_attach(struct billet_session *session, struct billet_context *context,
+                      const struct billet_session_request *request, const char *lease_id,
+                      struct billet_error *error)
+{
+    struct billet_driver_lease taken = {0};
+    cleanup_json json_t *facts = NULL;
+    billet_session_begin(session, context, request);
+    int result = billet_context_store(context, &session->store, error);
+    if (result == 0)
+        result = billet_lease_attach(&session->lease, session->store, context->tenant, lease_id,
+                                     context->actor, error);
+    session->shared = true;
+    struct billet_lease *lease = &session->lease.lease;
+    if (result == 0 && lease->state != BILLET_LEASE_ACTIVE &&
+        lease->state != BILLET_LEASE_RETAINED) {
+        billet_error_set(error, BILLET_CLASS_LOST, "lease_not_live", "lease %s is %s", lease->id,
+                         billet_lease_state_name(lease->state));
+        result = billet_error_hint(error, "'billet lease list' shows the live ones");
+    }
+    if (result < 0)
+        return result;
+    session->lease.ttl_ns = billet_session_duration(
+        context, lease->state == BILLET_LEASE_RETAINED ? "held_lease_ttl" : "lease_ttl");
+    result = environment_of_lease(session, error);
+    if (result == 0)
+        result = billet_context_driver(context, lease->driver, &session->client, error);
+    if (result == 0)
+        result = billet_session_await_driver(session, error);
+    if (result == 0 && (session->info->capabilities & BILLET_CAN_RESUME) == 0)
+        result = billet_error_set(error, BILLET_CLASS_CONFIG, "unsupported_environment",
+                                  "driver %s cannot take up an existing lease", lease->driver);
+    if (result == 0 && lease->facts[0] != '\0')
+        result = billet_json_parse(lease->facts, strlen(lease->facts), &facts, error);
+    session->call = (struct billet_driver_call){.settings = &session->environment.driver_settings};
+    billet_session_fill_identity(session);
+    if (result < 0)
+        return result;
+    result = billet_driver_resume(session->client, &session->call, lease->ref, facts, true, &taken,
+                                  error);
+    if (result < 0) {
+        billet_error_wrap(error, "cannot take up lease %s", lease->id);
+        return billet_error_recode(error, "transport_resolution_failed");
+    }
+    json_decref(taken.facts);
+    session->held = true;
+    /* A fresh host knows the lease, not where its workspace is. */
+    if (lease->directory[0] != '\0' && lease->workspace[0] != '\0') {
+        cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
+        cleanup_json json_t *more = NULL;
+        session->workspace_mode =
+            billet_workspace_mode_by_name(billet_json_string(facts, BILLET_MODE_FACT, ""));
+        result = billet_session_open_workspace(session, lease->workspace, error);
+        if (result == 0 && session->workspace_mode > BILLET_WORKSPACE_NONE)
+            result = billet_driver_realize(session->client, &session->call, session->workspace_mode,
+                                           session->workspace_fd, session->workspace, &directory,
+                                           &more, error);
+    }
+    if (result == 0)
+        result = billet_session_fill_variables(session, error);
+    if (result == 0)
+        result = billet_session_note_start(session, error);
+    return result;
+}

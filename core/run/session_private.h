@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session_private.h - what the files of a session share: the parts of its steps.
+ */
+#ifndef BILLET_RUN_SESSION_PRIVATE_H
+#define BILLET_RUN_SESSION_PRIVATE_H
+
+#include "run/session.h"
+
+/* Among the lease's facts: how the workspace was brought in, for those who take the lease up later.
+ */
+#define BILLET_MODE_FACT "workspace_mode"
+
+/* An empty session that billet_session_close accepts. */
+void billet_session_begin(struct billet_session *session, struct billet_context *context,
+                          const struct billet_session_request *request);
+/* The driver's greeting; session->info. */
+int billet_session_await_driver(struct billet_session *session, struct billet_error *error);
+/* A duration of [billet], 60 s when there is none. */
+int64_t billet_session_duration(const struct billet_context *context, const char *key);
+/* identity and call from the lease's row. */
+void billet_session_fill_identity(struct billet_session *session);
+/* variables: the environment's own, then the request's, then billet's; the last of a name wins. */
+int billet_session_fill_variables(struct billet_session *session, struct billet_error *error);
+int billet_session_note_start(struct billet_session *session, struct billet_error *error);
+
+/* workspace, workspace_fd: the directory as an absolute path, checked and held open. */
+int billet_session_open_workspace(struct billet_session *session, const char *given,
+                                  struct billet_error *error);
+/* workspace_mode: the request's, else the environment's, else the driver's first. */
+int billet_session_choose_mode(struct billet_session *session, struct billet_error *error);
+/* A confined environment gets a project, never the root or a system directory. */
+int billet_session_refuse_dangerous(const struct billet_session *session,
+                                    struct billet_error *error);
+
+/* One command with the lease's heartbeat. quiet: nothing goes to the status channel. */
+int billet_session_drive(struct billet_session *session, const struct billet_session_exec *exec,
+                         bool quiet, struct billet_ending *ending, struct billet_error *error);
+/* Run the environment's provision command unless it has run for this workspace. */
+int billet_session_provision(struct billet_session *session, struct billet_error *error);
+
+#endif
