@@ -27,7 +27,7 @@ enum {
 };
 
 const struct cli_option cli_common_options[] = {
-    {"config", COMMON_CONFIG, "FILE", "read this file instead of all others (BILLET_CONFIG)"},
+    {"config", COMMON_CONFIG, "FILE", "read only this file (BILLET_CONFIG)"},
     {"store", COMMON_STORE, "URL", "use this store, sqlite:PATH (BILLET_STORE)"},
     {"set", COMMON_SET, "SECTION.KEY=VALUE", "override one setting"},
     {"tenant", COMMON_TENANT, "NAME", "act for this tenant, 'default' when not given"},
@@ -237,8 +237,13 @@ static void
 print_option(const struct cli_option *option)
 {
     char left[64];
-    if (option->id < 256)
-        snprintf(left, sizeof(left), "-%c, --%s%s%s", option->id, option->name,
+    int letter = option->id < 256               ? option->id
+                 : option->id == COMMON_HELP    ? 'h'
+                 : option->id == COMMON_VERBOSE ? 'v'
+                 : option->id == COMMON_QUIET   ? 'q'
+                                                : 0;
+    if (letter != 0)
+        snprintf(left, sizeof(left), "-%c, --%s%s%s", letter, option->name,
                  option->argument != NULL ? " " : "",
                  option->argument != NULL ? option->argument : "");
     else

@@ -403,30 +403,28 @@ const struct cli_command cli_env_show = {"env show",      "NAME", "Show one envi
                                          run_show,        false};
 
 static const char *const create_examples[] = {
-    "billet env create tests --driver sandbox --option memory_max=1GiB --option env.CI=yes",
+    "billet env create tests -d sandbox -o memory_max=1GiB -o env.CI=yes",
     "billet env create tests --file tests.conf", "billet env create build1 --interactive", NULL};
-const struct cli_command cli_env_create = {
-    "env create",
-    "NAME --driver DRIVER [--option KEY=VALUE]... | NAME --file FILE | NAME --interactive",
-    "Save a new environment in the store",
-    "billet-env(1)",
-    cli_environment_form_options,
-    create_examples,
-    run_create,
-    false};
+const struct cli_command cli_env_create = {"env create",
+                                           "NAME -d DRIVER | -f FILE | -i [OPTION...]",
+                                           "Save a new environment in the store",
+                                           "billet-env(1)",
+                                           cli_environment_form_options,
+                                           create_examples,
+                                           run_create,
+                                           false};
 
 static const char *const edit_examples[] = {
     "billet env edit tests --option memory_max=4GiB --unset env.CI",
     "billet env edit tests --status active", NULL};
-const struct cli_command cli_env_edit = {
-    "env edit",
-    "NAME [--option KEY=VALUE]... [--unset KEY]... [--status STATUS]",
-    "Change a stored environment",
-    "billet-env(1)",
-    cli_environment_form_options,
-    edit_examples,
-    run_edit,
-    false};
+const struct cli_command cli_env_edit = {"env edit",
+                                         "NAME [-o KEY=VALUE] [-u KEY] [-s STATUS] [OPTION...]",
+                                         "Change a stored environment",
+                                         "billet-env(1)",
+                                         cli_environment_form_options,
+                                         edit_examples,
+                                         run_edit,
+                                         false};
 
 static const struct cli_option archive_options[] = {
     {"reason", 'r', "TEXT", "why; shown to whoever tries to use it"},

@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -188,6 +189,15 @@ billet_environment_from_file(const char *path, struct billet_environment *enviro
     struct billet_document document = BILLET_DOCUMENT_INIT;
     struct billet_configuration *view = NULL;
     size_t errors = diagnostics->errors;
+    cleanup_free char *here = path[0] != '/' ? getcwd(NULL, 0) : NULL;
+    cleanup_free char *whole = NULL;
+    /* The trusted walk begins at the root. */
+    if (here != NULL && asprintf(&whole, "%s/%s", here, path) < 0) {
+        whole = NULL;
+        return billet_error_no_memory(error);
+    }
+    if (whole != NULL)
+        path = whole;
     int result = billet_configuration_read_file(path, &document, diagnostics, error);
     if (result == 0 && diagnostics->errors == errors &&
         (document.count != 1 || strcmp(document.items[0].kind, "environment") != 0))
