@@ -82,4 +82,7 @@ void cli_help(const struct cli_command *command);
 
 extern const struct cli_option cli_common_options[];
 
+/* billet complete -- WORD...: candidates for the last word; never fails, never says why. */
+int cli_complete(int argc, char **argv);
+
 #endif

@@ -158,6 +158,8 @@ main(int argc, char **argv)
         print_overview(stdout);
         return fflush(stdout) == 0 ? BILLET_EXIT_OK : BILLET_EXIT_FAILED;
     }
+    if (strcmp(argv[1], "complete") == 0)
+        return cli_complete(argc - 2, argv + 2);
     argc -= 1 + help;
     argv += 1 + help;
     cli.command = find_command(argc, argv, &words);
