@@ -211,20 +211,20 @@ add_sockets(struct builder *builder)
     static const char *const calls[] = {"socket", "socketpair"};
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
         /* An AF_INET above 32 bits is refused too, which no libc asks for. */
-        add_when(builder, NO_PERMISSION, calls[i], SCMP_CMP64(0, SCMP_CMP_GT, AF_NETLINK));
+        add_when(builder, NO_PERMISSION, calls[i], SCMP_CMP64(0, SCMP_CMP_GT, AF_NETLINK, 0));
         for (unsigned family = 0; family < AF_NETLINK; family++)
             if (family != AF_UNIX && family != AF_INET && family != AF_INET6)
-                add_when(builder, NO_PERMISSION, calls[i], SCMP_CMP64(0, SCMP_CMP_EQ, family));
+                add_when(builder, NO_PERMISSION, calls[i], SCMP_CMP64(0, SCMP_CMP_EQ, family, 0));
     }
     int socket_call = seccomp_syscall_resolve_name("socket");
-    struct scmp_arg_cmp other_netlink[] = {SCMP_CMP64(0, SCMP_CMP_EQ, AF_NETLINK),
-                                           SCMP_CMP64(2, SCMP_CMP_NE, NETLINK_ROUTE)};
+    struct scmp_arg_cmp other_netlink[] = {SCMP_CMP64(0, SCMP_CMP_EQ, AF_NETLINK, 0),
+                                           SCMP_CMP64(2, SCMP_CMP_NE, NETLINK_ROUTE, 0)};
     add(builder, NO_PERMISSION, socket_call, 2, other_netlink);
     static const uint64_t families[] = {AF_INET, AF_INET6};
     static const uint64_t types[] = {SOCK_RAW, SOCK_PACKET};
     for (size_t family = 0; family < 2; family++)
         for (size_t type = 0; type < 2; type++) {
-            struct scmp_arg_cmp raw[] = {SCMP_CMP64(0, SCMP_CMP_EQ, families[family]),
+            struct scmp_arg_cmp raw[] = {SCMP_CMP64(0, SCMP_CMP_EQ, families[family], 0),
                                          SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, 0xf, types[type])};
             add(builder, NO_PERMISSION, socket_call, 2, raw);
         }

@@ -423,6 +423,7 @@ main(void)
     if (command < 0)
         broken("cannot make a process", errno);
     if (command == 0) {
+        close(go[1]); /* so that our end is the one that counts */
         limit(RLIMIT_DATA, header->data_limit);
         child_main(terminal, ready[1], go[0], report[1]);
     }
@@ -443,7 +444,8 @@ main(void)
         return 0;
     /* From here on the command may live: no tracing, no /proc/1/fd. Not before, since it hides our
      * own /proc entries from us too. */
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    if ((header->flags & SANDBOX_TRACEABLE) == 0)
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (write(go[1], "", 1) != 1)
         broken("the command ended before it began", errno);
     close(go[1]);

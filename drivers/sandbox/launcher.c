@@ -195,7 +195,13 @@ child_main(const struct sandbox_launch *launch, pid_t parent, int report)
     static char *const arguments[] = {(char *)"bwrap", (char *)"--args",          (char *)"6",
                                       (char *)"--",    (char *)SANDBOX_INIT_PATH, NULL};
     static char *const nothing[] = {NULL};
+#ifdef BILLET_ABLATION
     static char *const leaked[] = {(char *)"BILLET_ABLATION_SECRET=canary", NULL};
+    char *const *environment =
+        (sandbox_dropped() & SANDBOX_DROP_ENVIRONMENT) != 0 ? leaked : nothing;
+#else
+    char *const *environment = nothing;
+#endif
 
     reset_signals();
     if (setsid() < 0)
@@ -214,8 +220,7 @@ child_main(const struct sandbox_launch *launch, pid_t parent, int report)
     /* What the command writes goes back to its owner, with usual modes. */
     umask(022);
     place_fds(launch, report);
-    execve(launch->bubblewrap, arguments,
-           (sandbox_dropped() & SANDBOX_DROP_ENVIRONMENT) != 0 ? leaked : nothing);
+    execve(launch->bubblewrap, arguments, environment);
     fail((int)launch->fd_count, STEP_EXECUTE);
 }
 
