@@ -55,13 +55,7 @@ cli_completion_open(struct cli_completion *completion)
     if (billet_context_open(&completion->request, true, &completion->context, &error) < 0)
         return false;
     struct billet_context *context = completion->context;
-    const struct billet_value *url =
-        billet_configuration_value(context->configuration, "store", "", "url");
-    if (url != NULL && url->is_set && url->string[0] != '\0')
-        context->store_url = strdup(url->string);
-    else if (asprintf(&context->store_url, "sqlite:%s/billet.db", context->state_directory) < 0)
-        context->store_url = NULL;
-    if (context->store_url != NULL &&
+    if (billet_context_store_url(context, &error) == 0 &&
         billet_store_open(context->store_directories, context->store_url, false, &context->store,
                           &error) == 0)
         completion->store = context->store;
