@@ -128,10 +128,12 @@ take_common(struct cli *cli, int id)
     case COMMON_VERBOSE:
         level = level < BILLET_LOG_INFO ? BILLET_LOG_INFO : BILLET_LOG_DEBUG;
         billet_log_setup("billet", level, false);
+        cli->level_given = true;
         return true;
     case COMMON_QUIET:
         level = BILLET_LOG_ERROR;
         billet_log_setup("billet", level, false);
+        cli->level_given = true;
         return true;
     case COMMON_HELP:
         cli_help(cli->command);

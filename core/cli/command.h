@@ -57,6 +57,7 @@ struct cli {
     struct billet_strings arguments;
     bool json;
     bool no_headings;
+    bool level_given; /* --verbose or --quiet */
     struct billet_context_request request;
     struct billet_strings set;
     struct billet_context *context;

@@ -30,6 +30,12 @@ cli_open(struct cli *cli, bool tolerant)
     billet_error_clear(&cli->error);
     if (billet_context_open(&cli->request, tolerant, &cli->context, &cli->error) < 0)
         return cli_fail(cli);
+    static const int levels[] = {BILLET_LOG_ERROR, BILLET_LOG_WARNING, BILLET_LOG_INFO,
+                                 BILLET_LOG_DEBUG};
+    const struct billet_value *level =
+        billet_configuration_value(cli->context->configuration, "billet", "", "log_level");
+    if (!cli->level_given && level->number >= 0 && level->number <= 3)
+        billet_log_setup("billet", levels[level->number], false);
     return 0;
 }
 
