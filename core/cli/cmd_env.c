@@ -214,10 +214,18 @@ run_create(struct cli *cli)
     if (result == 0)
         result =
             billet_store_of(store)->environment_insert(store, &environment, &activity, &cli->error);
+    struct billet_environment saved = BILLET_ENVIRONMENT_INIT;
     if (result == 0 && cli->json)
-        cli_print_json(environment_json(&environment));
-    else if (result == 0)
+        result = billet_store_of(store)->environment_get(store, environment.tenant, name, &saved,
+                                                         &cli->error);
+    if (result == 0 && cli->json) {
+        json_t *object = environment_json(&saved);
+        json_object_set_new(object, "format_version", json_string(BILLET_FORMAT_VERSION));
+        cli_print_json(object);
+    } else if (result == 0) {
         printf("%s\n", environment.name);
+    }
+    billet_environment_free(&saved);
     billet_environment_free(&environment);
     cli_environment_form_free(&form);
     return result < 0 ? cli_fail(cli) : BILLET_EXIT_OK;
@@ -252,7 +260,7 @@ run_edit(struct cli *cli)
     if (result == 0)
         result = billet_context_store(cli->context, &store, &cli->error);
     if (result == 0)
-        result = note(cli, "environment.updated", &environment, &activity, &details);
+        result = note(cli, "environment.changed", &environment, &activity, &details);
     if (result == 0)
         result =
             billet_store_of(store)->environment_update(store, &environment, &activity, &cli->error);
@@ -376,7 +384,7 @@ run_delete(struct cli *cli)
         result = billet_error_hint(&cli->error, "give --yes to delete without being asked");
     }
     if (result == 0 && !dry_run) {
-        note(cli, "environment.deleted", &environment, &activity, &details);
+        note(cli, "environment.removed", &environment, &activity, &details);
         result = billet_store_of(store)->environment_remove(store, cli->context->tenant, name,
                                                             &activity, &cli->error);
     }
