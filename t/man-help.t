@@ -90,6 +90,19 @@ is "$stdout" "$(isolated "$billet_program" run --help)" "billet help VERB is VER
 billet help nosuch
 isnt "$status" 0 "billet help of no verb fails"
 
+# What messages and pages tell people to run exists. Secrets have no verbs yet.
+{
+    cat "$scratch/verbs"
+    sed 's/ .*//' "$scratch/verbs" | sort -u
+    printf 'secret set\nsecret list\n'
+} >"$scratch/exist"
+(cd "$top_srcdir" && cat core/*/*.[ch] core/*/*.def drivers/*/*.[ch] man/*.[1-8] man/*.in) |
+    sed -n '/^ \*/!p' | tr '\n' ' ' | sed 's/" *"//g' |
+    grep -oE "['\"; ]billet (driver|env|lease|config|db|secret|vault|key) [a-z]+" |
+    sed 's/^.billet //' | sort -u >"$scratch/mentioned"
+ok "commands are mentioned" grep -Fxq "lease reap" "$scratch/mentioned"
+is "$(grep -Fxv -f "$scratch/exist" "$scratch/mentioned")" "" "each command that is mentioned exists"
+
 # The words that a choice has in the help are those that the verb takes.
 for mode in in_place bind overlay copy; do
     ok "billet-run(1) tells of the mode $mode" grep -Eq "^\\.It Cm .*$mode" "$top_srcdir/man/billet-run.1"
