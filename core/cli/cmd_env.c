@@ -362,7 +362,10 @@ run_delete(struct cli *cli)
         result = refuse_file_or_builtin(cli, &environment);
     if (result == 0)
         result = billet_context_store(cli->context, &store, &cli->error);
-    struct billet_lease_filter filter = {.tenant = cli->context->tenant, .environment = name};
+    /* One that every tenant may use has leases of all of them. */
+    bool everyone = environment.tenant != NULL && environment.tenant[0] == '\0';
+    struct billet_lease_filter filter = {
+        .tenant = everyone ? NULL : cli->context->tenant, .environment = name, .limit = INT64_MAX};
     cli_table_open(&dependents.table, headings);
     if (result == 0)
         result = billet_store_of(store)->lease_list(store, &filter, count_dependent, &dependents,
@@ -385,7 +388,7 @@ run_delete(struct cli *cli)
     }
     if (result == 0 && !dry_run) {
         note(cli, "environment.removed", &environment, &activity, &details);
-        result = billet_store_of(store)->environment_remove(store, cli->context->tenant, name,
+        result = billet_store_of(store)->environment_remove(store, environment.tenant, name,
                                                             &activity, &cli->error);
     }
     billet_strings_free(&dependents.table.cells);

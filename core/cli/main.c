@@ -124,7 +124,7 @@ unknown_verb(int argc, char **argv)
 }
 
 /* What every process of billet wants: standard descriptors open, no core file with what passes
- * through memory, writes to closed pipes as errors. */
+ * through memory, writes to closed pipes and beyond limits as errors. */
 static void
 prepare_process(void)
 {
@@ -136,6 +136,7 @@ prepare_process(void)
     if (fd > STDERR_FILENO)
         close(fd);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit of the size of files is an error like a full disk */
     if (secure_getenv("BILLET_DEBUG_CORE") == NULL) {
         setrlimit(RLIMIT_CORE, &none);
         prctl(PR_SET_DUMPABLE, 0);

@@ -11,6 +11,8 @@
 
 /* A driver that watches its deadline gets the chance to say so itself. */
 #define DEADLINE_GRACE_NS (BILLET_NS_PER_SECOND / 2)
+/* From the word to give up until the host is killed. */
+#define CANCEL_NS (2 * BILLET_NS_PER_SECOND)
 
 static bool
 offers(const struct billet_driver_client *client, int operation)
@@ -180,6 +182,23 @@ client_take(struct billet_driver_client *client, struct billet_frame *frame, con
     return 1;
 }
 
+/* An end is made all the same: what it would leave has no owner. */
+static bool
+can_be_interrupted(const struct billet_driver_client *client, int operation)
+{
+    return client->interrupt_fd >= 0 && operation != BILLET_OPERATION_release &&
+           operation != BILLET_OPERATION_destroy;
+}
+
+/* The word to give up; a host that cannot take it is killed by the deadline that follows. */
+static void
+tell_cancel(const struct billet_driver_client *client)
+{
+    cleanup_json json_t *body = json_pack("{s:I}", "cancel", (json_int_t)client->last_call);
+    if (body != NULL)
+        billet_frame_send(client->socket, body, NULL, 0, -1, NULL);
+}
+
 /* Ask and wait. arguments is taken over; *result is an object. */
 static int
 ask(struct billet_driver_client *client, int operation, const struct billet_driver_call *call,
@@ -194,14 +213,30 @@ ask(struct billet_driver_client *client, int operation, const struct billet_driv
         deadline_ns = billet_clock_monotonic() + billet_operations[operation].deadline_ns;
     if (arguments == NULL)
         return billet_error_no_memory(error);
+    bool listens = can_be_interrupted(client, operation);
+    bool cancelled = false;
+    if (listens && client_interrupted(client, billet_clock_monotonic())) {
+        json_decref(arguments);
+        return billet_error_set(error, BILLET_CLASS_CANCELLED, "cancelled",
+                                "cancelled before %s of driver %s", name, client->info.name);
+    }
     int outcome =
         client_send(client, operation, call, arguments, fds, fd_count, deadline_ns, error);
     if (outcome < 0)
         return outcome;
     for (;;) {
         cleanup_frame struct billet_frame frame = BILLET_FRAME_INIT;
+        if (listens && !cancelled && client_interrupted(client, deadline_ns + DEADLINE_GRACE_NS)) {
+            int64_t limit_ns = billet_clock_monotonic() + CANCEL_NS;
+            cancelled = true;
+            tell_cancel(client);
+            deadline_ns = limit_ns < deadline_ns ? limit_ns : deadline_ns;
+        }
         outcome =
-            billet_frame_receive(client->socket, &frame, deadline_ns + DEADLINE_GRACE_NS, &why);
+            billet_frame_receive(client->socket, &frame,
+                                 cancelled ? deadline_ns : deadline_ns + DEADLINE_GRACE_NS, &why);
+        if (outcome == -BILLET_CLASS_TIMEOUT && cancelled)
+            return client_cancelled(client, name, error);
         /* Also a host that talks without end is late. */
         if (outcome == -BILLET_CLASS_TIMEOUT ||
             billet_clock_monotonic() > deadline_ns + 2 * DEADLINE_GRACE_NS)
@@ -211,6 +246,9 @@ ask(struct billet_driver_client *client, int operation, const struct billet_driv
         if (frame.body == NULL)
             return client_died(client, name, error);
         outcome = client_take(client, &frame, name, client->last_call, events, result, error);
+        if (outcome < 0 && cancelled && !client->dead)
+            return billet_error_set(error, BILLET_CLASS_CANCELLED, "cancelled",
+                                    "cancelled during %s of driver %s", name, client->info.name);
         if (outcome != 0)
             return outcome < 0 ? outcome : 0;
     }

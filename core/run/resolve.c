@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -190,9 +191,14 @@ choice_of_workspace(const char *workspace, char **name, struct billet_error *err
         path = NULL;
         return billet_error_no_memory(error);
     }
-    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    /* A workspace that cannot be entered is told as such later. */
+    cleanup_fd int directory = open(workspace, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0 || access(workspace, X_OK) != 0)
+        return 0;
+    cleanup_fd int fd =
+        openat(directory, CHOICE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     struct stat status;
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+    if (fd < 0 && errno == ENOENT)
         return 0;
     if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
         billet_error_set(error, BILLET_CLASS_CONFIG, "config_invalid",
@@ -219,7 +225,8 @@ choice_of_workspace(const char *workspace, char **name, struct billet_error *err
         bool equals = *value == '=';
         value += equals;
         value += strspn(value, " \t");
-        value[strcspn(value, " \t\r")] = '\0';
+        for (size_t end = strlen(value); end > 0 && strchr(" \t\r", value[end - 1]) != NULL; end--)
+            value[end - 1] = '\0';
         if (key != 11 || strncmp(line, "environment", 11) != 0 || !equals || *name != NULL ||
             !billet_text_is_name(value)) {
             billet_error_set(error, BILLET_CLASS_CONFIG, "config_invalid",

@@ -130,6 +130,24 @@ billet_session_begin(struct billet_session *session, struct billet_context *cont
 }
 
 int
+billet_session_step_failed(struct billet_error *error, const char *code)
+{
+    return error->error_class == BILLET_CLASS_CANCELLED ? -BILLET_CLASS_CANCELLED
+                                                        : billet_error_recode(error, code);
+}
+
+int
+billet_session_start_driver(struct billet_session *session, const char *driver,
+                            struct billet_error *error)
+{
+    const struct billet_signals *signals = session->request->signals;
+    int result = billet_context_driver(session->context, driver, &session->client, error);
+    if (result == 0 && signals != NULL)
+        billet_driver_set_interrupt(session->client, signals->ending_fd);
+    return result;
+}
+
+int
 billet_session_await_driver(struct billet_session *session, struct billet_error *error)
 {
     int result =
@@ -153,8 +171,7 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
                                             &session->environment, NULL, error);
     /* The host starts while the store is opened. */
     if (result == 0)
-        result =
-            billet_context_driver(context, session->environment.driver, &session->client, error);
+        result = billet_session_start_driver(session, session->environment.driver, error);
     if (result == 0)
         result = billet_context_store(context, &session->store, error);
     if (result == 0 && request->workspace != NULL)
@@ -177,6 +194,7 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
 
 /* ---- the lease's identity and the command's variables ------------------------- */
 
+/* It points into the lease, which every change of state replaces: filled anew before each call. */
 void
 billet_session_fill_identity(struct billet_session *session)
 {
@@ -288,7 +306,7 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
         billet_driver_acquire(session->client, &session->call, session->lease.ttl_ns, &made, error);
     if (result < 0) {
         billet_error_wrap(error, "cannot acquire environment '%s'", session->environment.name);
-        return billet_error_recode(error, "lease_acquire_failed");
+        return billet_session_step_failed(error, "lease_acquire_failed");
     }
     session->held = true;
     cleanup_json json_t *facts = made.facts;
@@ -334,6 +352,7 @@ int
 billet_session_drive(struct billet_session *session, const struct billet_session_exec *exec,
                      bool quiet, struct billet_ending *ending, struct billet_error *error)
 {
+    billet_session_fill_identity(session);
     struct billet_drive drive = {
         .client = session->client,
         .call = &session->call,
@@ -379,6 +398,7 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
 {
     cleanup_json json_t *facts = NULL;
     int result = 0;
+    billet_session_fill_identity(session);
     if (session->workspace_mode != BILLET_WORKSPACE_NONE)
         result = billet_driver_realize(session->client, &session->call, session->workspace_mode,
                                        session->workspace_fd, session->workspace, directory, &facts,
@@ -386,7 +406,7 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
     if (result < 0) {
         billet_error_wrap(error, "cannot bring workspace %s into environment '%s'",
                           session->workspace, session->environment.name);
-        return billet_error_recode(error, "workspace_realization_failed");
+        return billet_session_step_failed(error, "workspace_realization_failed");
     }
     session->realized = true;
     if (facts == NULL)
@@ -451,6 +471,7 @@ static int
 release_resource(struct billet_session *session, int disposition, struct billet_error *error)
 {
     int result = 0;
+    billet_session_fill_identity(session);
     if (session->held && billet_driver_alive(session->client)) {
         session->held = false;
         result = billet_driver_release(session->client, &session->call, disposition, error);
