@@ -350,6 +350,7 @@ billet_session_drive(struct billet_session *session, const struct billet_session
         .beat = beat,
         .beat_context = session,
     };
+    billet_session_fill_identity(session);
     int result = billet_drive(&drive, ending, error);
     if (result < 0 && !billet_driver_alive(session->client))
         session->held = false;
@@ -379,6 +380,7 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
 {
     cleanup_json json_t *facts = NULL;
     int result = 0;
+    billet_session_fill_identity(session);
     if (session->workspace_mode != BILLET_WORKSPACE_NONE)
         result = billet_driver_realize(session->client, &session->call, session->workspace_mode,
                                        session->workspace_fd, session->workspace, directory, &facts,
@@ -451,6 +453,7 @@ static int
 release_resource(struct billet_session *session, int disposition, struct billet_error *error)
 {
     int result = 0;
+    billet_session_fill_identity(session);
     if (session->held && billet_driver_alive(session->client)) {
         session->held = false;
         result = billet_driver_release(session->client, &session->call, disposition, error);
