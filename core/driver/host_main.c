@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/heap.h"
 #include "driver/client.h"
 #include "driver/host.h"
 #include "driver/operation.h"
@@ -95,6 +96,7 @@ main(int argc, char **argv)
                         .path = argv[2],
                         .directories = {"", argv[3], argv[4], argv[5]},
                         .socket = BILLET_HOST_SOCKET};
+    billet_heap_prepare();
     harden();
     /* What the driver starts must not hold the socket. */
     if (fcntl(host.socket, F_SETFD, FD_CLOEXEC) != 0)

@@ -72,6 +72,9 @@ take_signals(struct loop *loop)
             loop->held[loop->held_count++] = number;
             loop->held_since_ns = billet_clock_monotonic();
         }
+        /* A command that ignores it would go on for ever, on a terminal that nobody can reach. */
+        if (number == SIGHUP && drive->pty && !isatty(drive->fds[0]))
+            cancel(loop);
     }
     for (int i = 0; loop->state.started && i < loop->held_count; i++)
         if (billet_driver_exec_signal(drive->client, loop->held[i], 0, 0, &error) < 0)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -190,9 +191,14 @@ choice_of_workspace(const char *workspace, char **name, struct billet_error *err
         path = NULL;
         return billet_error_no_memory(error);
     }
-    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    /* A workspace that cannot be entered is told as such later. */
+    cleanup_fd int directory = open(workspace, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0 || access(workspace, X_OK) != 0)
+        return 0;
+    cleanup_fd int fd =
+        openat(directory, CHOICE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     struct stat status;
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+    if (fd < 0 && errno == ENOENT)
         return 0;
     if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
         billet_error_set(error, BILLET_CLASS_CONFIG, "config_invalid",

@@ -14,6 +14,11 @@
 /* An empty session that billet_session_close accepts. */
 void billet_session_begin(struct billet_session *session, struct billet_context *context,
                           const struct billet_session_request *request);
+/* Judge the driver's file and start its host; from then on the request's signals interrupt it. */
+int billet_session_start_driver(struct billet_session *session, const char *driver,
+                                struct billet_error *error);
+/* The code of a failed step, unless the caller interrupted it: that stays an interruption. */
+int billet_session_step_failed(struct billet_error *error, const char *code);
 /* The driver's greeting; session->info. */
 int billet_session_await_driver(struct billet_session *session, struct billet_error *error);
 /* A duration of [billet], 60 s when there is none. */
