@@ -33,7 +33,7 @@ for user in $users; do
     is 126 $? "$user: a command that cannot be invoked"
     launch -C /nowhere -- true 2>"$place/err"
     is 125 $? "$user: a directory that is not there"
-    grep -q directory_not_found "$place/err"
+    grep -q directory_unusable "$place/err"
     ok $? "$user: is said so"
 
     # What it finds

@@ -40,13 +40,16 @@ run_acquire(struct cli *cli)
         status = cli_fail(cli);
     run.request.session.signals = &run.signals;
     if (status == 0 && billet_run_hold(cli->context, &run.request.session, run.request.held_ttl_ns,
-                                       &result, &cli->error) < 0)
+                                       &result, &cli->error) < 0) {
         status = cli_fail(cli);
-    else if (status == 0 && cli->json)
+        if (result.ending.outcome == BILLET_OUTCOME_CANCELLED)
+            status = billet_ending_status(&result.ending);
+    } else if (status == 0 && cli->json) {
         cli_print_json(json_pack("{s:s, s:s}", "format_version", BILLET_FORMAT_VERSION, "lease",
                                  result.lease));
-    else if (status == 0)
+    } else if (status == 0) {
         printf("%s\n", result.lease);
+    }
     cli_run_free(&run);
     return status;
 }
@@ -153,7 +156,7 @@ run_reap(struct cli *cli)
     if (result == 0)
         result =
             billet_reap(store, &options, destroy_resource, report, &state, &counts, &cli->error);
-    if (cli->json)
+    if (cli->json && result == 0)
         cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:O}", "format_version",
                                  BILLET_FORMAT_VERSION, "reaped", (json_int_t)counts.reaped,
                                  "failed", (json_int_t)counts.failed, "kept",

@@ -66,6 +66,13 @@ const struct billet_driver_info *billet_driver_info(const struct billet_driver_c
 int billet_driver_pid(const struct billet_driver_client *client);
 bool billet_driver_alive(const struct billet_driver_client *client);
 
+/* While fd is readable (-1: never; stays the caller's), waiting for the greeting, check_config,
+ * probe, acquire, resume, list, realize and dump end early, with class CANCELLED and code
+ * cancelled: the driver is told to give up, and a host that has not answered after 2 s is killed.
+ * What the call had done by then is unknown, as after a deadline. An answer of success is success.
+ * release and destroy are never interrupted. */
+void billet_driver_set_interrupt(struct billet_driver_client *client, int fd);
+
 /* The value of one secret field, resolved; travels in a sealed memfd. */
 struct billet_driver_secret {
     const char *option;

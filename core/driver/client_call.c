@@ -11,6 +11,8 @@
 
 /* A driver that watches its deadline gets the chance to say so itself. */
 #define DEADLINE_GRACE_NS (BILLET_NS_PER_SECOND / 2)
+/* From the word to give up until the host is killed. */
+#define CANCEL_NS (2 * BILLET_NS_PER_SECOND)
 /* A call that is sent ahead waits until the host has started. */
 #define START_NS (10 * BILLET_NS_PER_SECOND)
 
@@ -190,16 +192,45 @@ deadline_of(int operation, const struct billet_driver_call *call)
                : billet_clock_monotonic() + billet_operations[operation].deadline_ns;
 }
 
+/* An end is made all the same: what it would leave has no owner. */
+static bool
+can_be_interrupted(const struct billet_driver_client *client, int operation)
+{
+    return client->interrupt_fd >= 0 && operation != BILLET_OPERATION_release &&
+           operation != BILLET_OPERATION_destroy;
+}
+
+/* The word to give up; a host that cannot take it is killed by the deadline that follows. */
+static void
+tell_cancel(const struct billet_driver_client *client)
+{
+    cleanup_json json_t *body = json_pack("{s:I}", "cancel", (json_int_t)client->last_call);
+    if (body != NULL)
+        billet_frame_send(client->socket, body, NULL, 0, -1, NULL);
+}
+
 /* Wait for the answer to the last call. */
 static int
-take_answer(struct billet_driver_client *client, const char *name, int64_t deadline_ns,
+take_answer(struct billet_driver_client *client, int operation, int64_t deadline_ns,
             const struct client_events *events, json_t **result, struct billet_error *error)
 {
+    const char *name = billet_operations[operation].name;
     struct billet_error why = BILLET_ERROR_INIT;
+    bool listens = can_be_interrupted(client, operation);
+    bool cancelled = false;
     for (;;) {
         cleanup_frame struct billet_frame frame = BILLET_FRAME_INIT;
+        if (listens && !cancelled && client_interrupted(client, deadline_ns + DEADLINE_GRACE_NS)) {
+            int64_t limit_ns = billet_clock_monotonic() + CANCEL_NS;
+            cancelled = true;
+            tell_cancel(client);
+            deadline_ns = limit_ns < deadline_ns ? limit_ns : deadline_ns;
+        }
         int outcome =
-            billet_frame_receive(client->socket, &frame, deadline_ns + DEADLINE_GRACE_NS, &why);
+            billet_frame_receive(client->socket, &frame,
+                                 cancelled ? deadline_ns : deadline_ns + DEADLINE_GRACE_NS, &why);
+        if (outcome == -BILLET_CLASS_TIMEOUT && cancelled)
+            return client_cancelled(client, name, error);
         /* Also a host that talks without end is late. */
         if (outcome == -BILLET_CLASS_TIMEOUT ||
             billet_clock_monotonic() > deadline_ns + 2 * DEADLINE_GRACE_NS)
@@ -209,6 +240,9 @@ take_answer(struct billet_driver_client *client, const char *name, int64_t deadl
         if (frame.body == NULL)
             return client_died(client, name, error);
         outcome = client_take(client, &frame, name, client->last_call, events, result, error);
+        if (outcome < 0 && cancelled && !client->dead)
+            return billet_error_set(error, BILLET_CLASS_CANCELLED, "cancelled",
+                                    "cancelled during %s of driver %s", name, client->info.name);
         if (outcome != 0)
             return outcome < 0 ? outcome : 0;
     }
@@ -223,11 +257,17 @@ ask(struct billet_driver_client *client, int operation, const struct billet_driv
     int64_t deadline_ns = deadline_of(operation, call);
     if (arguments == NULL)
         return billet_error_no_memory(error);
+    if (can_be_interrupted(client, operation) &&
+        client_interrupted(client, billet_clock_monotonic())) {
+        json_decref(arguments);
+        return billet_error_set(error, BILLET_CLASS_CANCELLED, "cancelled",
+                                "cancelled before %s of driver %s",
+                                billet_operations[operation].name, client->info.name);
+    }
     int outcome =
         client_send(client, operation, call, arguments, fds, fd_count, deadline_ns, error);
     return outcome < 0 ? outcome
-                       : take_answer(client, billet_operations[operation].name, deadline_ns, events,
-                                     result, error);
+                       : take_answer(client, operation, deadline_ns, events, result, error);
 }
 
 int
@@ -262,8 +302,8 @@ billet_driver_check_config(struct billet_driver_client *client,
     if (ready < 0)
         return ready;
     if (was_sent(client))
-        return take_answer(client, "check_config", deadline_of(BILLET_OPERATION_check_config, call),
-                           NULL, &result, error);
+        return take_answer(client, BILLET_OPERATION_check_config,
+                           deadline_of(BILLET_OPERATION_check_config, call), NULL, &result, error);
     return ask(client, BILLET_OPERATION_check_config, call, json_object(), NULL, 0, NULL, &result,
                error);
 }
@@ -325,8 +365,8 @@ billet_driver_acquire(struct billet_driver_client *client, const struct billet_d
     if (outcome < 0)
         return outcome;
     if (was_sent(client))
-        outcome = take_answer(client, "acquire", deadline_of(BILLET_OPERATION_acquire, call), NULL,
-                              &result, error);
+        outcome = take_answer(client, BILLET_OPERATION_acquire,
+                              deadline_of(BILLET_OPERATION_acquire, call), NULL, &result, error);
     else
         outcome = ask(client, BILLET_OPERATION_acquire, call,
                       json_pack("{s:I}", "ttl", (json_int_t)ttl_ns), NULL, 0, NULL, &result, error);

@@ -22,6 +22,10 @@
 
 #define STATUS_USAGE 125
 
+#if defined(BILLET_COVERAGE)
+extern void __gcov_dump(void);
+#endif
+
 /* Leaving runs no destructor of the driver: what it links may not survive one. A leak checker works
  * at exit, so a build with sanitizers takes the long way. */
 static _Noreturn void
@@ -30,6 +34,9 @@ leave(int status)
 #if defined(__SANITIZE_ADDRESS__)
     exit(status);
 #else
+#if defined(BILLET_COVERAGE)
+    __gcov_dump();
+#endif
     _exit(status);
 #endif
 }

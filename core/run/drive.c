@@ -72,6 +72,9 @@ take_signals(struct loop *loop)
             loop->held[loop->held_count++] = number;
             loop->held_since_ns = billet_clock_monotonic();
         }
+        /* A command that ignores it would go on for ever, on a terminal that nobody can reach. */
+        if (number == SIGHUP && drive->pty && !isatty(drive->fds[0]))
+            cancel(loop);
     }
     for (int i = 0; loop->state.started && i < loop->held_count; i++)
         if (billet_driver_exec_signal(drive->client, loop->held[i], 0, 0, &error) < 0)
@@ -114,7 +117,7 @@ poll_once(struct loop *loop)
     }
     size_t used = billet_streams_poll(&loop->streams, set + SLOT_STREAMS);
     int64_t wait_ns = TICK_NS;
-    if (loop->drive->beat != NULL) {
+    if (loop->drive->beat != NULL && loop->lost == 0) {
         int64_t until = loop->next_beat_ns - billet_clock_monotonic();
         wait_ns = until < wait_ns ? (until > 0 ? until : 0) : wait_ns;
     }

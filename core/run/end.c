@@ -14,9 +14,14 @@
 static int
 refuse_busy(const struct billet_lease *lease, struct billet_error *error)
 {
+    bool ending = lease->state == BILLET_LEASE_RELEASING;
     billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "lease_busy",
-                     "lease %s is in use by a running command", lease->id);
-    error->retryable = 0;
+                     ending ? "lease %s is being ended by another process"
+                            : "lease %s is in use by a running command",
+                     lease->id);
+    error->retryable = ending;
+    if (ending)
+        return -BILLET_CLASS_UNAVAILABLE;
     return billet_error_hint(error, "'billet lease destroy %s' ends it with its command",
                              lease->id);
 }

@@ -29,9 +29,10 @@ struct billet_run_result {
 int billet_run(struct billet_context *context, const struct billet_run_request *request,
                struct billet_run_result *result, struct billet_error *error);
 
-/* Acquire, realize without a workspace, run `true`, release. */
+/* Acquire, realize without a workspace, run `true`, release. signals may be NULL. */
 int billet_run_probe(struct billet_context *context, const struct billet_environment *environment,
-                     struct billet_run_result *result, struct billet_error *error);
+                     struct billet_signals *signals, struct billet_run_result *result,
+                     struct billet_error *error);
 
 /* Acquire and realize, and leave the lease held; result->lease names it. */
 int billet_run_hold(struct billet_context *context, const struct billet_session_request *request,

@@ -129,6 +129,24 @@ billet_session_begin(struct billet_session *session, struct billet_context *cont
 }
 
 int
+billet_session_step_failed(struct billet_error *error, const char *code)
+{
+    return error->error_class == BILLET_CLASS_CANCELLED ? -BILLET_CLASS_CANCELLED
+                                                        : billet_error_recode(error, code);
+}
+
+int
+billet_session_start_driver(struct billet_session *session, const char *driver,
+                            struct billet_error *error)
+{
+    const struct billet_signals *signals = session->request->signals;
+    int result = billet_context_driver(session->context, driver, &session->client, error);
+    if (result == 0 && signals != NULL)
+        billet_driver_set_interrupt(session->client, signals->ending_fd);
+    return result;
+}
+
+int
 billet_session_await_driver(struct billet_session *session, struct billet_error *error)
 {
     int result =
@@ -152,8 +170,7 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
                                             &session->environment, NULL, error);
     /* The host starts while the store is opened. */
     if (result == 0)
-        result =
-            billet_context_driver(context, session->environment.driver, &session->client, error);
+        result = billet_session_start_driver(session, session->environment.driver, error);
     session->call = (struct billet_driver_call){.settings = &session->environment.driver_settings};
     if (result == 0)
         result = billet_driver_check_config_begin(session->client, &session->call, error);
@@ -178,6 +195,7 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
 
 /* ---- the lease's identity and the command's variables ------------------------- */
 
+/* It points into the lease, which every change of state replaces: filled anew before each call. */
 void
 billet_session_fill_identity(struct billet_session *session)
 {
@@ -294,7 +312,7 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
     }
     if (result < 0) {
         billet_error_wrap(error, "cannot acquire environment '%s'", session->environment.name);
-        return billet_error_recode(error, "lease_acquire_failed");
+        return billet_session_step_failed(error, "lease_acquire_failed");
     }
     session->held = true;
     cleanup_json json_t *facts = made.facts;
@@ -309,6 +327,7 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
     const struct billet_lease_facts facts_now = {.ref = made.ref, .facts = text};
     if (result == 0)
         result = billet_lease_activate(&session->lease, &facts_now, error);
+    billet_session_fill_identity(session);
     session->step_ns[BILLET_STEP_ACQUIRE] = billet_clock_monotonic() - start;
     return result;
 }
@@ -340,6 +359,7 @@ int
 billet_session_drive(struct billet_session *session, const struct billet_session_exec *exec,
                      bool quiet, struct billet_ending *ending, struct billet_error *error)
 {
+    billet_session_fill_identity(session);
     struct billet_drive drive = {
         .client = session->client,
         .call = &session->call,
@@ -356,6 +376,7 @@ billet_session_drive(struct billet_session *session, const struct billet_session
         .beat = beat,
         .beat_context = session,
     };
+    billet_session_fill_identity(session);
     int result = billet_drive(&drive, ending, error);
     if (result < 0 && !billet_driver_alive(session->client))
         session->held = false;
@@ -385,6 +406,7 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
 {
     cleanup_json json_t *facts = NULL;
     int result = 0;
+    billet_session_fill_identity(session);
     if (session->workspace_mode != BILLET_WORKSPACE_NONE)
         result = billet_driver_realize(session->client, &session->call, session->workspace_mode,
                                        session->workspace_fd, session->workspace, directory, &facts,
@@ -392,7 +414,7 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
     if (result < 0) {
         billet_error_wrap(error, "cannot bring workspace %s into environment '%s'",
                           session->workspace, session->environment.name);
-        return billet_error_recode(error, "workspace_realization_failed");
+        return billet_session_step_failed(error, "workspace_realization_failed");
     }
     session->realized = true;
     if (facts == NULL)
@@ -425,6 +447,7 @@ billet_session_realize(struct billet_session *session, struct billet_error *erro
                                                  .directory = billet_buffer_text(&directory)};
         if (result == 0)
             result = billet_lease_update(&session->lease, &facts, error);
+        billet_session_fill_identity(session);
     }
     session->step_ns[BILLET_STEP_REALIZE] = billet_clock_monotonic() - start;
     if (result == 0)
@@ -457,6 +480,7 @@ static int
 release_resource(struct billet_session *session, int disposition, struct billet_error *error)
 {
     int result = 0;
+    billet_session_fill_identity(session);
     if (session->held && billet_driver_alive(session->client)) {
         session->held = false;
         result = billet_driver_release(session->client, &session->call, disposition, error);

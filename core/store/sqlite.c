@@ -153,7 +153,7 @@ check_file(struct billet_store *store, bool create, struct billet_error *error)
         if (!create) {
             billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "store_missing",
                              "there is no database %s", store->path);
-            return billet_error_hint(error, "billet db migrate makes it; see [store] url");
+            return billet_error_hint(error, "billet db status makes it; see [store] url");
         }
         result = make_file(store, directory, error);
         if (result == 0 && stat(store->path, &status) != 0)

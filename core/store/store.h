@@ -114,6 +114,8 @@ struct billet_store_module {
     int (*environment_update)(struct billet_store *store,
                               const struct billet_environment *environment,
                               const struct billet_activity *activity, struct billet_error *error);
+    /* get, list: the tenant's own and those of tenant "", which are every tenant's; its own hides
+     * one of that name. list: tenant NULL lists all. */
     int (*environment_get)(struct billet_store *store, const char *tenant, const char *name,
                            struct billet_environment *environment, struct billet_error *error);
     int (*environment_list)(struct billet_store *store, const char *tenant,
