@@ -229,6 +229,7 @@ billet_frame_receive(int socket, struct billet_frame *frame, int64_t deadline_ns
     int fds[PACKET_FDS];
     size_t fd_count = 0;
     ssize_t got;
+    bool told = false;
 
     *frame = (struct billet_frame)BILLET_FRAME_INIT;
     for (;;) {
@@ -241,6 +242,12 @@ billet_frame_receive(int socket, struct billet_frame *frame, int64_t deadline_ns
             break;
         if (errno == EINTR)
             continue;
+        /* A peer that left without reading our last frame: told once, before what it sent itself.
+         */
+        if (errno == ECONNRESET && !told) {
+            told = true;
+            continue;
+        }
         if (peer_gone(errno))
             return 0;
         if (errno != EAGAIN)
