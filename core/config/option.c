@@ -375,8 +375,11 @@ billet_options_resolve(const struct billet_option *options, size_t count,
         struct billet_value *value = &made.items[i];
         value->name = add_memory(&made.memory, option->name);
         value->type = option->type;
-        if (value->name == NULL)
+        if (value->name == NULL) {
             report_no_memory(&state, place);
+            billet_values_free(&made); /* readers compare names */
+            return state.result;
+        }
         if (last == NULL && option->default_value == NULL) {
             if ((option->flags & BILLET_OPTION_REQUIRED) == 0)
                 continue;

@@ -229,9 +229,9 @@ billet_frame_receive(int socket, struct billet_frame *frame, int64_t deadline_ns
     int fds[PACKET_FDS];
     size_t fd_count = 0;
     ssize_t got;
-    bool told = false;
 
     *frame = (struct billet_frame)BILLET_FRAME_INIT;
+    bool reset = false;
     for (;;) {
         message = (struct msghdr){.msg_iov = &part,
                                   .msg_iovlen = 1,
@@ -242,10 +242,10 @@ billet_frame_receive(int socket, struct billet_frame *frame, int64_t deadline_ns
             break;
         if (errno == EINTR)
             continue;
-        /* A peer that left without reading our last frame: told once, before what it sent itself.
-         */
-        if (errno == ECONNRESET && !told) {
-            told = true;
+        /* Said once when the peer left something of ours unread; what it sent before is still
+         * there. */
+        if (errno == ECONNRESET && !reset) {
+            reset = true;
             continue;
         }
         if (peer_gone(errno))

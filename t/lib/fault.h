@@ -4,8 +4,8 @@
  * failing, for every N until the step makes fewer.
  *
  * Reaches the calls of the code that is linked into the test (the linker's --wrap, see
- * core/run/Makemodule.am), and jansson and SQLite through their own hooks. Not what a C
- * library allocates for itself. Leaks are found by a build with sanitizers, in which this works
+ * core/run/Makemodule.am), and jansson through its hook; not what the C library and SQLite
+ * allocate for themselves. Leaks are found by a build with sanitizers, in which this works
  * just the same.
  */
 #ifndef BILLET_FAULT_H

@@ -182,7 +182,8 @@ extern const struct billet_store_module *billet_store_module(void);
 
 struct cycle {
     char url[PATH_MAX];
-    unsigned ended; /* cycles that came to their end */
+    unsigned begun;
+    unsigned ended; /* came to their end */
 };
 
 /* Open the store, lead a lease from its begin to its end, read it back, close. */
@@ -193,10 +194,12 @@ lead_lease(void *at, struct billet_error *why)
     const struct billet_store_module *module = billet_store_module();
     struct billet_store *store = NULL;
     struct billet_lease_session session = BILLET_LEASE_SESSION_INIT;
+    char run[32];
+    snprintf(run, sizeof(run), "run-%u", cycle->begun++);
     struct billet_lease wanted = {.tenant = (char *)"default",
                                   .environment = (char *)"local",
                                   .driver = (char *)"local",
-                                  .run = (char *)"r1"};
+                                  .run = run};
     struct billet_lease_facts facts = {.ref = "ref", .facts = "{}", .directory = "/d"};
     struct billet_lease_facts outcome = {.outcome = "{\"exit\":0}"};
     int result = module->open(cycle->url, true, &store, why);
