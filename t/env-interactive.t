@@ -70,10 +70,8 @@ END
 is "$status" 125 "a driver that there is not ends it at once"
 on_terminal env create half --driver fake --interactive --option "directory=$scratch/resources" <<'END'
 expect script: 
-send a
-expect script: 
-send b
-expect script: 
+send acquire:delay:1s
+expect exit_code [0]: 
 hangup
 END
 isnt "$status" 99 "a lost terminal ends it"

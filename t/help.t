@@ -9,7 +9,7 @@ need_billet
 billet --help
 is "$status/$stderr" 0/ "--help succeeds"
 overview=$stdout
-verbs=$(printf '%s\n' "$overview" | sed -n 's/^  \([a-z]*\( [a-z]*\)\{0,1\}\)   *[A-Z].*/\1/p')
+verbs=$(printf '%s\n' "$overview" | sed -n 's/^  \([a-z]*\( [a-z]*\)\{0,1\}\)   *[A-Z].*/\1/p' | sed 's/ *$//')
 for verb in run exec shell 'driver list' 'driver show' 'driver schema' 'driver probe' 'env create' 'env list' \
     'env show' 'env edit' 'env probe' 'env archive' 'env delete' 'lease acquire' 'lease list' 'lease show' \
     'lease release' 'lease destroy' 'lease reap' 'config check' 'config show' doctor 'db status' 'db check'; do
@@ -26,7 +26,7 @@ for verb in $verbs; do
     like "$stdout" "^usage: billet $verb" "$verb --help shows how to use it"
     like "$stdout" '^Examples:$' "$verb --help has examples"
     like "$stdout" '^See billet-[a-z]*\(1\)\.$' "$verb --help names its page"
-    is "$(printf '%s\n' "$stdout" | awk 'length > 100' | grep -c .)" 0 "$verb --help fits in 100 columns"
+    is "$(printf '%s\n' "$stdout" | awk 'NR > 1 && length > 100' | grep -c .)" 0 "$verb --help fits in 100 columns"
     # Each option that an example uses is one of those shown.
     unknown=
     for option in $(printf '%s\n' "$stdout" | sed -n '/^Examples:$/,/^$/p' | grep -Eo -e '--[a-z][a-z-]+'); do
