@@ -246,14 +246,9 @@ run_show(struct cli *cli)
 static const char *const check_examples[] = {"billet config check",
                                              "billet config check /etc/billet/billet.conf", NULL};
 const struct cli_command cli_config_check = {
-    "config check",
-    "[FILE]",
-    "Check the configuration and every environment against its driver",
-    "billet-config(1)",
-    NULL,
-    check_examples,
-    run_check,
-    false};
+    "config check",     "[FILE]", "Check the configuration and every environment in it",
+    "billet-config(1)", NULL,     check_examples,
+    run_check,          false};
 
 static const struct cli_option show_options[] = {
     {"origin", 'o', NULL, "say which file and line each value is from"},

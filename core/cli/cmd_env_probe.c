@@ -29,11 +29,11 @@ record(struct cli *cli, const struct billet_environment *environment, bool draft
 {
     struct billet_store *store = NULL;
     struct billet_error error = BILLET_ERROR_INIT;
-    const struct billet_activity row = {.action = draft ? "probe.draft" : "probe.done",
+    const struct billet_activity row = {.action = ok ? "probe.passed" : "probe.failed",
                                         .tenant = cli->context->tenant,
                                         .environment = environment->name,
                                         .actor = cli->context->actor,
-                                        .details = ok ? "{\"ok\":true}" : "{\"ok\":false}"};
+                                        .details = draft ? "{\"draft\":true}" : "{}"};
     if (billet_context_store(cli->context, &store, &error) < 0 ||
         billet_store_of(store)->activity_add(store, &row, 1, &error) < 0)
         billet_log(BILLET_LOG_WARNING, "the probe was not recorded: %s", error.message);

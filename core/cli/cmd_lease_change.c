@@ -163,7 +163,7 @@ run_reap(struct cli *cli)
     if (result == 0)
         result =
             billet_reap(store, &options, destroy_resource, report, &state, &counts, &cli->error);
-    if (cli->json)
+    if (cli->json && result == 0)
         cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:O}", "format_version",
                                  BILLET_FORMAT_VERSION, "reaped", (json_int_t)counts.reaped,
                                  "failed", (json_int_t)counts.failed, "kept",

@@ -92,7 +92,7 @@ billet_session_provision(struct billet_session *session, struct billet_error *er
         result = provision_failed(session, &ending, error);
     if (result == 0) {
         const struct billet_activity row = {
-            .action = "provision.done",
+            .action = "provision.ended",
             .tenant = session->lease.lease.tenant,
             .environment = session->lease.lease.environment,
             .lease = session->lease.lease.id,

@@ -99,6 +99,7 @@ sandbox_dropped(void)
         {"session", SANDBOX_DROP_SESSION},   {"pids", SANDBOX_DROP_PIDS},
         {"memory", SANDBOX_DROP_MEMORY},     {"core", SANDBOX_DROP_CORE},
         {"landlock", SANDBOX_DROP_LANDLOCK}, {"readonly", SANDBOX_DROP_READONLY},
+        {"dumpable", SANDBOX_DROP_DUMPABLE},
     };
     const char *list = getenv("BILLET_ABLATION");
     unsigned dropped = 0;
@@ -362,6 +363,9 @@ sandbox_profile_make(const struct sandbox_config *config, const char *work, cons
     int result = add_system(profile, config, error);
     add2(profile, "--proc", "/proc");
     add2(profile, "--dev", "/dev");
+    /* The caller's keys cannot be used, but their descriptions would show. */
+    if (access("/proc/keys", F_OK) == 0)
+        add3(profile, "--ro-bind", "/dev/null", "/proc/keys");
     add_tmpfs(profile, "1777", config->tmp_size / 4, "/dev/shm");
     add_tmpfs(profile, "1777", config->tmp_size, "/tmp");
     for (size_t i = 0; result == 0 && config->read_only != NULL && config->read_only[i] != NULL;

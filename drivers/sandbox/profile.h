@@ -49,6 +49,7 @@ void sandbox_strings_free(struct sandbox_strings *list);
 #define SANDBOX_DROP_CORE 0x800u
 #define SANDBOX_DROP_LANDLOCK 0x1000u
 #define SANDBOX_DROP_READONLY 0x2000u
+#define SANDBOX_DROP_DUMPABLE 0x4000u
 /* 0 but in an ablation build. */
 unsigned sandbox_dropped(void);
 

@@ -128,5 +128,10 @@ sandbox_pump_step(struct sandbox_pump *pump, const struct pollfd *entry)
 bool
 sandbox_pump_is_done(const struct sandbox_pump *pump)
 {
-    return pump->to < 0 || (pump->ended && is_empty(pump));
+    if (pump->to < 0)
+        return true;
+    if (!is_empty(pump))
+        return false;
+    struct pollfd entry = {.fd = pump->from, .events = POLLIN};
+    return pump->ended || poll(&entry, 1, 0) == 0;
 }

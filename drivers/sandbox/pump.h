@@ -36,7 +36,7 @@ void sandbox_pump_end(struct sandbox_pump *pump);
 /* One entry; fd -1: nothing to wait for now. */
 void sandbox_pump_prepare(const struct sandbox_pump *pump, struct pollfd *entry);
 void sandbox_pump_step(struct sandbox_pump *pump, const struct pollfd *entry);
-/* All that came was passed on, or nobody takes it. */
+/* Asked once the sandbox is dead: all that was written was passed on, or nobody takes it. */
 bool sandbox_pump_is_done(const struct sandbox_pump *pump);
 
 #endif

@@ -112,13 +112,13 @@ tap_clean() {
 
 pass() {
     tap_count=$((tap_count + 1))
-    echo "ok $tap_count - $(tap_clean "$*")"
+    printf 'ok %s - %s\n' "$tap_count" "$(tap_clean "$*")"
 }
 
 fail() {
     tap_count=$((tap_count + 1))
     tap_failed=$((tap_failed + 1))
-    echo "not ok $tap_count - $(tap_clean "$*")"
+    printf 'not ok %s - %s\n' "$tap_count" "$(tap_clean "$*")"
 }
 
 # ok DESCRIPTION COMMAND...: passes when the command succeeds; its output is shown when it does not.
