@@ -76,8 +76,10 @@ end_leases(struct cli *cli, bool force)
     billet_signals_open(&signals, &cli->error);
     for (size_t i = 0; i < cli->arguments.count; i++) {
         billet_error_clear(&cli->error);
-        if (billet_run_end_lease(cli->context, cli->arguments.items[i], force, forget,
-                                 &cli->error) < 0)
+        const char *lease = cli->arguments.items[i];
+        int result = forget ? billet_run_forget_lease(cli->context, lease, &cli->error)
+                            : billet_run_end_lease(cli->context, lease, force, &cli->error);
+        if (result < 0)
             status = cli_fail(cli);
     }
     billet_signals_close(&signals);

@@ -58,9 +58,9 @@ end_loaded(struct billet_context *context, struct billet_lease_session *session,
     return billet_lease_finish(session, alive, alive ? "destroyed by an operator" : NULL, error);
 }
 
-int
-billet_run_end_lease(struct billet_context *context, const char *lease, bool force, bool forget,
-                     struct billet_error *error)
+static int
+end_lease(struct billet_context *context, const char *lease, bool force, bool forget,
+          struct billet_error *error)
 {
     struct billet_lease_session session = BILLET_LEASE_SESSION_INIT;
     struct billet_store *store = NULL;
@@ -72,4 +72,18 @@ billet_run_end_lease(struct billet_context *context, const char *lease, bool for
         result = end_loaded(context, &session, force, forget, error);
     billet_lease_session_free(&session);
     return result;
+}
+
+int
+billet_run_end_lease(struct billet_context *context, const char *lease, bool force,
+                     struct billet_error *error)
+{
+    return end_lease(context, lease, force, false, error);
+}
+
+int
+billet_run_forget_lease(struct billet_context *context, const char *lease,
+                        struct billet_error *error)
+{
+    return end_lease(context, lease, true, true, error);
 }
