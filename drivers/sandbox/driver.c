@@ -112,6 +112,10 @@ release(const struct billet_call *call, struct billet_lease_handle *lease, int32
         result = sandbox_lease_end(lease, call->deadline_ns, error);
     if (disposition == BILLET_DISPOSE_STOP)
         result = sandbox_lease_stop(lease->directory_fd, &lease->group, call->deadline_ns, error);
+    /* What is started by clone into a group that was once killed dies at once on kernels from 6.14
+     * on (their kill_seq is compared with that of the parent's group): resume makes a new one. */
+    if (disposition == BILLET_DISPOSE_STOP && result == 0)
+        billet_cgroup_remove(&lease->site, lease->id, call->deadline_ns);
     sandbox_lease_free(lease);
     return result;
 }

@@ -297,8 +297,8 @@ make_group(struct billet_lease_handle *lease, const struct sandbox_config *confi
     billet_cgroup_site_open(&lease->site, true);
     lease->memory_by_group = (lease->site.limits & BILLET_CGROUP_CAN_MEMORY) != 0;
     lease->pids_by_group = (lease->site.limits & BILLET_CGROUP_CAN_PIDS) != 0;
-    if (lease->shared)
-        return billet_cgroup_open(&lease->site, lease->id, &lease->group) == 0 ? 0 : 0;
+    if (lease->shared && billet_cgroup_open(&lease->site, lease->id, &lease->group) == 0)
+        return 0;
     struct billet_cgroup_limits limits = {
         .memory_max = lease->memory_by_group ? config->memory_max : 0,
         .pids_max = lease->pids_by_group ? config->pids_max : 0,
