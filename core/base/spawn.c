@@ -57,9 +57,11 @@ child_main(void *argument)
     if (close_range((unsigned)spawn->fd_count, ~0U, 0) != 0)
         goto failed;
     sigprocmask(SIG_SETMASK, &child->mask, NULL);
-    execve(spawn->path, (char *const *)(uintptr_t)spawn->argv,
-           spawn->environment != NULL ? (char *const *)(uintptr_t)spawn->environment
-                                      : empty_environment);
+    /* Not execve(): in a build for coverage that writes out and then forgets the counters, which
+     * here are the parent's. */
+    syscall(SYS_execve, spawn->path, spawn->argv,
+            spawn->environment != NULL ? (char *const *)(uintptr_t)spawn->environment
+                                       : empty_environment);
 failed:
     child->failed_errno = errno;
     _exit(127);

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/command.h"
@@ -149,6 +150,7 @@ main(int argc, char **argv)
     struct cli cli = {.error = BILLET_ERROR_INIT};
     int words = 0;
 
+    billet_heap_prepare();
     prepare_process();
     billet_log_setup("billet", BILLET_LOG_WARNING, false);
     if (argc < 2) {

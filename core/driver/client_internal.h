@@ -21,6 +21,7 @@ struct billet_driver_client {
     bool dead;
     struct billet_error why; /* it died of */
     int64_t last_call;
+    int64_t early_call; /* number of a call whose answer is to be taken later, 0: none */
     /* the exec that runs, 0: none */
     int64_t exec_call;
     int64_t exec_limit_ns; /* the host is killed then; 0: never */

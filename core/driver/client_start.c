@@ -337,6 +337,16 @@ billet_driver_start(const char *name, const char *path, const struct billet_driv
 }
 
 void
+billet_driver_dismiss(struct billet_driver_client *client)
+{
+    if (client->dead)
+        return;
+    billet_close(&client->socket);
+    client->dead = true;
+    billet_error_set(&client->why, BILLET_CLASS_DRIVER, "driver_gone", "it was told to end");
+}
+
+void
 billet_driver_stop(struct billet_driver_client *client)
 {
     int status = 0;

@@ -253,11 +253,10 @@ billet_context_store(struct billet_context *context, struct billet_store **store
                                    &context->store, error);
         if (result < 0)
             return result;
-        struct billet_store_info info;
-        result = billet_store_of(context->store)->info(context->store, &info, error);
+        result = billet_store_of(context->store)
+                     ->deployment(context->store, context->deployment, error);
         if (result < 0)
             return result;
-        billet_text_copy(context->deployment, sizeof(context->deployment), info.deployment);
     }
     *store = context->store;
     return 0;

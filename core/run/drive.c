@@ -117,7 +117,7 @@ poll_once(struct loop *loop)
     }
     size_t used = billet_streams_poll(&loop->streams, set + SLOT_STREAMS);
     int64_t wait_ns = TICK_NS;
-    if (loop->drive->beat != NULL) {
+    if (loop->drive->beat != NULL && loop->lost == 0) {
         int64_t until = loop->next_beat_ns - billet_clock_monotonic();
         wait_ns = until < wait_ns ? (until > 0 ? until : 0) : wait_ns;
     }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -172,6 +171,9 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
     /* The host starts while the store is opened. */
     if (result == 0)
         result = billet_session_start_driver(session, session->environment.driver, error);
+    session->call = (struct billet_driver_call){.settings = &session->environment.driver_settings};
+    if (result == 0)
+        result = billet_driver_check_config_begin(session->client, &session->call, error);
     if (result == 0)
         result = billet_context_store(context, &session->store, error);
     if (result == 0 && request->workspace != NULL)
@@ -185,7 +187,6 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
         result = billet_session_open_workspace(session, ".", error);
     if (result == 0)
         result = billet_session_refuse_dangerous(session, error);
-    session->call = (struct billet_driver_call){.settings = &session->environment.driver_settings};
     if (result == 0)
         result = check_configuration(session, error);
     session->step_ns[BILLET_STEP_RESOLVE] = billet_clock_monotonic() - start;
@@ -303,7 +304,12 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
     session->made = true;
     billet_session_fill_identity(session);
     result =
-        billet_driver_acquire(session->client, &session->call, session->lease.ttl_ns, &made, error);
+        billet_driver_acquire_begin(session->client, &session->call, session->lease.ttl_ns, error);
+    if (result == 0) {
+        billet_store_of(session->store)->expect_change(session->store);
+        result = billet_driver_acquire(session->client, &session->call, session->lease.ttl_ns,
+                                       &made, error);
+    }
     if (result < 0) {
         billet_error_wrap(error, "cannot acquire environment '%s'", session->environment.name);
         return billet_session_step_failed(error, "lease_acquire_failed");
@@ -321,6 +327,7 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
     const struct billet_lease_facts facts_now = {.ref = made.ref, .facts = text};
     if (result == 0)
         result = billet_lease_activate(&session->lease, &facts_now, error);
+    billet_session_fill_identity(session);
     session->step_ns[BILLET_STEP_ACQUIRE] = billet_clock_monotonic() - start;
     return result;
 }
@@ -439,6 +446,7 @@ billet_session_realize(struct billet_session *session, struct billet_error *erro
                                                  .directory = billet_buffer_text(&directory)};
         if (result == 0)
             result = billet_lease_update(&session->lease, &facts, error);
+        billet_session_fill_identity(session);
     }
     session->step_ns[BILLET_STEP_REALIZE] = billet_clock_monotonic() - start;
     if (result == 0)
@@ -510,6 +518,9 @@ end_with(struct billet_session *session, bool failed, const char *reason,
         }
         return result;
     }
+    /* It has nothing left to do, and ends while the last row is written. */
+    if (session->client != NULL)
+        billet_driver_dismiss(session->client);
     return billet_lease_finish(&session->lease, failed, failed ? reason : NULL, error);
 }
 

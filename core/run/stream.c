@@ -71,10 +71,11 @@ billet_streams_open(struct billet_streams *streams, const int fds[3], bool relay
             goto failed;
     }
     return 0;
-failed:
-    billet_error_errno(error, 0, "io_failed", errno, "cannot set up the command's streams");
+failed:;
+    int result =
+        billet_error_errno(error, 0, "io_failed", errno, "cannot set up the command's streams");
     billet_streams_close(streams);
-    return -BILLET_CLASS_INTERNAL;
+    return result;
 }
 
 void

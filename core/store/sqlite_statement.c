@@ -85,6 +85,7 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
     [STATEMENT_META_GET] = "SELECT value FROM meta WHERE key=?1",
     [STATEMENT_META_PUT] = "INSERT INTO meta(key,value) VALUES(?1,?2) "
                            "ON CONFLICT(key) DO UPDATE SET value=excluded.value",
+    [STATEMENT_DEPLOYMENT] = "SELECT uuid FROM deployment",
     [STATEMENT_INFO] =
         "SELECT uuid,created_ns,(SELECT count(*) FROM environment),"
         "(SELECT count(*) FROM lease WHERE state NOT IN ('released', 'failed')),"

@@ -82,13 +82,15 @@ has_word(const char *text, const char *word)
 
 /* ---- the site --------------------------------------------------------------- */
 
-/* This process's group in the tree whose controller list is that ("" for v2), without '/'. */
+#define OWN_MAX 8192 /* of /proc/self/cgroup */
+
+/* This process's group in the tree whose controller list is that ("" for v2), without '/'.
+ * own_groups: what /proc/self/cgroup says. */
 static bool
-own_path(const char *controller, char *path, size_t size)
+own_path(const char *own_groups, const char *controller, char *path, size_t size)
 {
-    char text[8192];
-    if (read_file(AT_FDCWD, "/proc/self/cgroup", text, sizeof(text)) < 0)
-        return false;
+    char text[OWN_MAX];
+    snprintf(text, sizeof(text), "%s", own_groups);
     char *state = NULL;
     for (char *line = strtok_r(text, "\n", &state); line != NULL;
          line = strtok_r(NULL, "\n", &state)) {
@@ -118,7 +120,8 @@ open_directory(int at, const char *name)
 /* billet/ beneath the highest group on the way to our own that this user may write: moving a
  * process needs write permission on the nearest common ancestor too. -1: nowhere. */
 static int
-open_parent(const char *mount, long magic, const char *controller, bool make, int *base)
+open_parent(const char *own, const char *mount, long magic, const char *controller, bool make,
+            int *base)
 {
     char path[PATH_MAX];
     struct statfs about;
@@ -126,7 +129,7 @@ open_parent(const char *mount, long magic, const char *controller, bool make, in
 
     *base = -1;
     if (at < 0 || fstatfs(at, &about) < 0 || (long)about.f_type != magic ||
-        !own_path(controller, path, sizeof(path)))
+        !own_path(own, controller, path, sizeof(path)))
         return -1;
     char *state = NULL;
     char *part = strtok_r(path, "/", &state);
@@ -182,10 +185,12 @@ open_site(struct billet_cgroup_site *site, bool limits, bool make)
     *site = (struct billet_cgroup_site)BILLET_CGROUP_SITE_INIT;
     cleanup_fd int base = -1;
     int *unified = &site->parents[BILLET_CGROUP_UNIFIED];
+    char own[OWN_MAX] = "";
 
-    *unified = open_parent(MOUNT, CGROUP2_SUPER_MAGIC, "", make, &base);
+    read_file(AT_FDCWD, "/proc/self/cgroup", own, sizeof(own)); /* nothing: no tree fits */
+    *unified = open_parent(own, MOUNT, CGROUP2_SUPER_MAGIC, "", make, &base);
     if (*unified < 0)
-        *unified = open_parent(MOUNT "/unified", CGROUP2_SUPER_MAGIC, "", make, &base);
+        *unified = open_parent(own, MOUNT "/unified", CGROUP2_SUPER_MAGIC, "", make, &base);
     site->can_kill = *unified >= 0 && faccessat(*unified, "cgroup.kill", W_OK, AT_EACCESS) == 0;
     if (*unified < 0)
         snprintf(site->why, sizeof(site->why), "no cgroup v2 that this user may write");
@@ -203,7 +208,7 @@ open_site(struct billet_cgroup_site *site, bool limits, bool make)
         cleanup_fd int v1_base = -1;
         snprintf(mount, sizeof(mount), MOUNT "/%s", v1_controllers[table[i].tree]);
         site->parents[table[i].tree] =
-            open_parent(mount, CGROUP_SUPER_MAGIC, table[i].controller, make, &v1_base);
+            open_parent(own, mount, CGROUP_SUPER_MAGIC, table[i].controller, make, &v1_base);
         if (site->parents[table[i].tree] >= 0)
             site->limits |= table[i].bit;
     }
@@ -263,6 +268,15 @@ billet_cgroup_exists(const struct billet_cgroup *group)
     return false;
 }
 
+/* Where a process of one thread writes "0" to move itself. Not cgroup.procs, which locks every
+ * process of the machine against forking and first waits some ten milliseconds for that; a thread
+ * that moves only itself needs no such lock. */
+static int
+open_entry(int directory)
+{
+    return openat(directory, "tasks", O_WRONLY | O_CLOEXEC);
+}
+
 static int
 make_group(const struct billet_cgroup_site *site, enum billet_cgroup_tree tree,
            struct billet_cgroup *group)
@@ -276,7 +290,7 @@ make_group(const struct billet_cgroup_site *site, enum billet_cgroup_tree tree,
         return -errno;
     if (tree == BILLET_CGROUP_UNIFIED)
         return 0;
-    group->procs[tree] = openat(group->directories[tree], "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    group->procs[tree] = open_entry(group->directories[tree]);
     return group->procs[tree] >= 0 ? 0 : -errno;
 }
 
@@ -382,7 +396,7 @@ billet_cgroup_open(const struct billet_cgroup_site *site, const char *name,
             continue;
         group->directories[i] = open_directory(site->parents[i], name);
         if (group->directories[i] >= 0 && i != BILLET_CGROUP_UNIFIED)
-            group->procs[i] = openat(group->directories[i], "cgroup.procs", O_WRONLY | O_CLOEXEC);
+            group->procs[i] = open_entry(group->directories[i]);
     }
     return billet_cgroup_exists(group) ? 0 : -ENOENT;
 }

@@ -59,7 +59,8 @@ struct billet_cgroup_limits {
 struct billet_cgroup {
     char name[64];
     int directories[BILLET_CGROUP_TREES]; /* -1: no group in this tree */
-    int procs[BILLET_CGROUP_TREES]; /* v1: open cgroup.procs for billet_launch.groups; else -1 */
+    int procs[BILLET_CGROUP_TREES]; /* v1: open "tasks", to which a process of one thread writes 0
+                                       to move itself (billet_launch.groups); else -1 */
 };
 #define BILLET_CGROUP_INIT                                           \
     {                                                                \

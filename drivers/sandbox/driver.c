@@ -107,14 +107,12 @@ static int32_t
 release(const struct billet_call *call, struct billet_lease_handle *lease, int32_t disposition,
         struct billet_error *error)
 {
-    char id[SANDBOX_ID_SIZE];
     int result = 0;
-    snprintf(id, sizeof(id), "%s", lease->id);
+    if (disposition == BILLET_DISPOSE_DESTROY)
+        result = sandbox_lease_end(lease, call->deadline_ns, error);
     if (disposition == BILLET_DISPOSE_STOP)
         result = sandbox_lease_stop(lease->directory_fd, &lease->group, call->deadline_ns, error);
     sandbox_lease_free(lease);
-    if (disposition == BILLET_DISPOSE_DESTROY)
-        result = sandbox_lease_destroy(host, id, false, call->deadline_ns, error);
     return result;
 }
 

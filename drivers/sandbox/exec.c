@@ -575,12 +575,12 @@ make_start(struct session *session, const struct sandbox_config *config, struct 
     if (result == 0)
         result =
             sandbox_order_make(lease, config, &start->profile, session->exec, &start->order, error);
-    if (result == 0 && lease->filter_fd < 0)
-        result = sandbox_filter_make(&lease->filter_fd, error);
+    if (result == 0)
+        result = sandbox_filter_await(&lease->filter, error);
     if (result == 0) {
         start->arguments = sandbox_memfd("billet-arguments", start->profile.arguments.bytes,
                                          start->profile.arguments.length);
-        if (start->arguments < 0 || lseek(lease->filter_fd, 0, SEEK_SET) != 0)
+        if (start->arguments < 0 || lseek(lease->filter.fd, 0, SEEK_SET) != 0)
             result = billet_fail_errno(error, 0, "sandbox_start_failed", errno,
                                        "cannot hand over the profile");
     }
@@ -622,7 +622,7 @@ launch(struct session *session, const struct sandbox_config *config, struct bill
             .work_fd = lease->work_fd,
             .init = start.init,
             .fds = {streams[0], streams[1], start.complaints[1], start.control[1], start.order,
-                    streams[2], start.arguments, lease->filter_fd},
+                    streams[2], start.arguments, lease->filter.fd},
             .fd_count = SANDBOX_FD_FILES + start.profile.file_count,
         };
         for (size_t i = 0; i < start.profile.file_count; i++)

@@ -6,6 +6,7 @@
 #include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
@@ -305,4 +306,44 @@ sandbox_filter_make(int *fd, struct billet_error *error)
                                  "cannot make the system call filter");
     *fd = billet_take_fd(&made);
     return 0;
+}
+
+static void *
+make_in_thread(void *context)
+{
+    struct sandbox_filter *filter = context;
+    sandbox_filter_make(&filter->fd, NULL); /* a failure is found again, with its reason */
+    return NULL;
+}
+
+void
+sandbox_filter_begin(struct sandbox_filter *filter)
+{
+    sigset_t all, saved;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    filter->begun = pthread_create(&filter->thread, NULL, make_in_thread, filter) == 0;
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+}
+
+static void
+join(struct sandbox_filter *filter)
+{
+    if (filter->begun)
+        pthread_join(filter->thread, NULL);
+    filter->begun = false;
+}
+
+int
+sandbox_filter_await(struct sandbox_filter *filter, struct billet_error *error)
+{
+    join(filter);
+    return filter->fd >= 0 ? 0 : sandbox_filter_make(&filter->fd, error);
+}
+
+void
+sandbox_filter_free(struct sandbox_filter *filter)
+{
+    join(filter);
+    billet_close_fd(&filter->fd);
 }

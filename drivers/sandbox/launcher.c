@@ -28,6 +28,10 @@
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+#define INTO_CGROUP UINT64_C(0x200000000) /* CLONE_INTO_CGROUP */
 #define MOVE_EMPTY_PATH 4u
 #define KEY_JOIN_SESSION 1
 
@@ -81,11 +85,12 @@ reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* entered: the process was made inside the v2 group. */
 static void
-enter_groups(const struct billet_cgroup *group, int report)
+enter_groups(const struct billet_cgroup *group, bool entered, int report)
 {
     for (int i = 0; i < BILLET_CGROUP_TREES; i++) {
-        if (group->directories[i] < 0)
+        if (group->directories[i] < 0 || (i == BILLET_CGROUP_UNIFIED && entered))
             continue;
         if ((i == BILLET_CGROUP_PIDS && (sandbox_dropped() & SANDBOX_DROP_PIDS) != 0) ||
             (i == BILLET_CGROUP_MEMORY && (sandbox_dropped() & SANDBOX_DROP_MEMORY) != 0))
@@ -190,7 +195,7 @@ place_fds(const struct sandbox_launch *launch, int report)
 }
 
 static void __attribute__((noreturn))
-child_main(const struct sandbox_launch *launch, pid_t parent, int report)
+child_main(const struct sandbox_launch *launch, pid_t parent, bool entered, int report)
 {
     static char *const arguments[] = {(char *)"bwrap", (char *)"--args",          (char *)"6",
                                       (char *)"--",    (char *)SANDBOX_INIT_PATH, NULL};
@@ -206,7 +211,7 @@ child_main(const struct sandbox_launch *launch, pid_t parent, int report)
     reset_signals();
     if (setsid() < 0)
         fail(report, STEP_SESSION);
-    enter_groups(launch->group, report);
+    enter_groups(launch->group, entered, report);
     if (launch->identity->drop)
         stage(launch, report);
     set_limits(report);
@@ -245,6 +250,27 @@ explain(const struct sandbox_launch *launch, const struct failure *failure,
     return -error->error_class;
 }
 
+/* fork(2), into the v2 group where the kernel can: entering it later would first wait until no
+ * process of the machine can be forking, some ten milliseconds. The child calls nothing of libc
+ * that needs what fork(3) prepares: no memory, no threads. */
+static pid_t
+make_child(const struct billet_cgroup *group, bool *entered)
+{
+    struct {
+        uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+            set_tid_size, cgroup;
+    } arguments = {.flags = INTO_CGROUP, .exit_signal = SIGCHLD};
+    *entered = true;
+    if (group->directories[BILLET_CGROUP_UNIFIED] >= 0) {
+        arguments.cgroup = (uint64_t)group->directories[BILLET_CGROUP_UNIFIED];
+        long child = syscall(SYS_clone3, &arguments, sizeof(arguments));
+        if (child >= 0 || errno == EAGAIN || errno == ENOMEM)
+            return (pid_t)child;
+    }
+    *entered = false;
+    return fork();
+}
+
 int
 sandbox_launch(const struct sandbox_launch *launch, pid_t *pid, int *pidfd,
                struct billet_error *error)
@@ -260,9 +286,10 @@ sandbox_launch(const struct sandbox_launch *launch, pid_t *pid, int *pidfd,
     pid_t parent = getpid();
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &saved);
-    pid_t child = fork();
+    bool entered;
+    pid_t child = make_child(launch->group, &entered);
     if (child == 0)
-        child_main(launch, parent, report[1]);
+        child_main(launch, parent, entered, report[1]);
     int failed = errno;
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     close(report[1]);

@@ -221,7 +221,8 @@ allocate(const char *id)
     if (lease == NULL)
         return NULL;
     snprintf(lease->id, sizeof(lease->id), "%s", id);
-    lease->site_fd = lease->directory_fd = lease->filter_fd = lease->work_fd = -1;
+    lease->site_fd = lease->directory_fd = lease->work_fd = -1;
+    lease->filter = (struct sandbox_filter)SANDBOX_FILTER_INIT;
     lease->control_fd = lease->terminal_fd = -1;
     lease->identity = (struct sandbox_identity)SANDBOX_IDENTITY_INIT;
     lease->site = (struct billet_cgroup_site)BILLET_CGROUP_SITE_INIT;
@@ -237,7 +238,7 @@ sandbox_lease_free(struct billet_lease_handle *lease)
         return;
     billet_close_fd(&lease->site_fd);
     billet_close_fd(&lease->directory_fd);
-    billet_close_fd(&lease->filter_fd);
+    sandbox_filter_free(&lease->filter);
     billet_close_fd(&lease->work_fd);
     sandbox_identity_give_back(&lease->identity);
     billet_cgroup_close(&lease->group);
@@ -315,6 +316,8 @@ begin(const struct billet_host *host, const struct billet_identity *identity,
         return billet_fail_errno(error, BILLET_CLASS_CAPACITY, "out_of_memory", ENOMEM,
                                  "cannot hold a lease");
     lease->shared = shared;
+    /* Ready by the time of the first command. */
+    sandbox_filter_begin(&lease->filter);
     int failed = open_site(host, true, &lease->site_fd, error);
     bool made = false;
     if (failed == 0 && make) {
@@ -373,6 +376,33 @@ remove_directory(int site, const char *id)
     return unlinkat(site, id, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+static int
+remove_lease(int site, int directory, const struct billet_cgroup_site *groups,
+             const struct billet_cgroup *group, const char *id, int64_t deadline_ns,
+             struct billet_error *error)
+{
+    int result = sandbox_lease_stop(directory, group, deadline_ns, error);
+    if (result < 0)
+        return result;
+    int removed = billet_cgroup_remove(groups, id, billet_monotonic_ns() + BILLET_NS_PER_SECOND);
+    if (removed < 0)
+        return billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed", -removed,
+                                 "cannot remove the control group of lease %s", id);
+    removed = remove_directory(site, id);
+    if (removed < 0)
+        return billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed", -removed,
+                                 "cannot remove the directory of lease %s", id);
+    return 0;
+}
+
+int
+sandbox_lease_end(const struct billet_lease_handle *lease, int64_t deadline_ns,
+                  struct billet_error *error)
+{
+    return remove_lease(lease->site_fd, lease->directory_fd, &lease->site, &lease->group, lease->id,
+                        deadline_ns, error);
+}
+
 int
 sandbox_lease_destroy(const struct billet_host *host, const char *id, bool dry_run,
                       int64_t deadline_ns, struct billet_error *error)
@@ -390,21 +420,8 @@ sandbox_lease_destroy(const struct billet_host *host, const char *id, bool dry_r
         return 0; /* not ours, or gone: its group was removed before its directory */
     billet_cgroup_site_open(&groups, true);
     billet_cgroup_open(&groups, id, &group);
-    result = sandbox_lease_stop(directory, &group, deadline_ns, error);
+    result = remove_lease(site, directory, &groups, &group, id, deadline_ns, error);
     billet_cgroup_close(&group);
-    if (result == 0) {
-        int removed =
-            billet_cgroup_remove(&groups, id, billet_monotonic_ns() + BILLET_NS_PER_SECOND);
-        if (removed < 0)
-            result = billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed",
-                                       -removed, "cannot remove the control group of lease %s", id);
-    }
-    if (result == 0) {
-        int removed = remove_directory(site, id);
-        if (removed < 0)
-            result = billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed",
-                                       -removed, "cannot remove the directory of lease %s", id);
-    }
     billet_cgroup_site_close(&groups);
     return result;
 }

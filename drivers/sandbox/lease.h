@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include "../common/cgroup.h"
+#include "filter.h"
 #include "identity.h"
 #include "options.h"
 
@@ -31,7 +32,7 @@ struct billet_lease_handle {
     struct billet_cgroup group;
     bool memory_by_group;
     bool pids_by_group;
-    int filter_fd;
+    struct sandbox_filter filter;
     /* the workspace, when realized */
     int work_fd;
     char work_path[4096];
@@ -58,7 +59,11 @@ void sandbox_lease_free(struct billet_lease_handle *lease);
 bool sandbox_lease_id(const char *ref, const struct billet_identity *identity,
                       char id[SANDBOX_ID_SIZE]);
 
-/* Kill what runs of it, verify, remove group and directory. What is not there is a success. */
+/* Kill what runs of the lease, verify, remove group and directory; the handle is still to be freed.
+ */
+int sandbox_lease_end(const struct billet_lease_handle *lease, int64_t deadline_ns,
+                      struct billet_error *error);
+/* The same for a lease that this process does not hold. What is not there is a success. */
 int sandbox_lease_destroy(const struct billet_host *host, const char *id, bool dry_run,
                           int64_t deadline_ns, struct billet_error *error);
 /* Kill what runs, keep the rest. */
