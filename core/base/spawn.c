@@ -31,8 +31,8 @@ static char *const empty_environment[] = {NULL};
 
 /* Runs in the child on a stack of its own, sharing memory with the suspended parent: only system
  * calls, and nothing of the parent's memory is changed but failed_errno. A sanitizer would mark
- * this stack, which is left without a return, and complain of whatever is mapped there next. */
-__attribute__((no_sanitize("address"))) static int
+ * that stack in a memory that it shares, and the marks would outlive it. */
+__attribute__((no_sanitize("address", "undefined"))) static int
 child_main(void *argument)
 {
     struct child *child = argument;

@@ -388,6 +388,9 @@ take_json(struct billet_settings *settings, const char *name, const json_t *valu
           struct billet_error *error)
 {
     cleanup_free char *text = billet_json_get_bytes(value);
+    if (text == NULL && json_is_string(value) &&
+        strlen(json_string_value(value)) == json_string_length(value))
+        return billet_error_no_memory(error);
     if (text == NULL)
         return billet_error_set(error, BILLET_CLASS_CONFIG, "value_invalid",
                                 "setting '%.64s' is neither text nor a list of texts", name);

@@ -309,7 +309,9 @@ resolve_single(struct resolving *state, const struct billet_option *option,
     struct billet_error error = BILLET_ERROR_INIT;
     int64_t number = 0;
 
-    if (billet_option_parse(option, text, &number, &error) < 0) {
+    /* A pattern costs its compilation, and the check of the table has run it on the default. */
+    bool proved = last == NULL && option->pattern != NULL;
+    if (!proved && billet_option_parse(option, text, &number, &error) < 0) {
         report(state, place, &error);
         return;
     }
@@ -373,8 +375,11 @@ billet_options_resolve(const struct billet_option *options, size_t count,
         struct billet_value *value = &made.items[i];
         value->name = add_memory(&made.memory, option->name);
         value->type = option->type;
-        if (value->name == NULL)
+        if (value->name == NULL) {
             report_no_memory(&state, place);
+            billet_values_free(&made); /* readers compare names */
+            return state.result;
+        }
         if (last == NULL && option->default_value == NULL) {
             if ((option->flags & BILLET_OPTION_REQUIRED) == 0)
                 continue;

@@ -392,7 +392,7 @@ START_TEST(a_probe_goes_the_way_of_a_run_and_leaves_nothing)
     struct billet_environment environment = BILLET_ENVIRONMENT_INIT;
     configure("exit_code = 0\n");
     assert_ok(billet_resolve_environment(context, "pretend", NULL, &environment, NULL, &error));
-    assert_ok(billet_run_probe(context, &environment, &result, &error));
+    assert_ok(billet_run_probe(context, &environment, NULL, &result, &error));
     ck_assert_int_eq(billet_ending_status(&result.ending), 0);
     ck_assert_int_eq(count_resources(), 0);
     billet_environment_free(&environment);
@@ -401,7 +401,8 @@ START_TEST(a_probe_goes_the_way_of_a_run_and_leaves_nothing)
     configure("script = acquire:fail:auth\n");
     environment = (struct billet_environment)BILLET_ENVIRONMENT_INIT;
     assert_ok(billet_resolve_environment(context, "pretend", NULL, &environment, NULL, &error));
-    ck_assert_int_eq(billet_run_probe(context, &environment, &result, &error), -BILLET_CLASS_AUTH);
+    ck_assert_int_eq(billet_run_probe(context, &environment, NULL, &result, &error),
+                     -BILLET_CLASS_AUTH);
     billet_environment_free(&environment);
 }
 END_TEST
