@@ -327,7 +327,6 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
     const struct billet_lease_facts facts_now = {.ref = made.ref, .facts = text};
     if (result == 0)
         result = billet_lease_activate(&session->lease, &facts_now, error);
-    billet_session_fill_identity(session);
     session->step_ns[BILLET_STEP_ACQUIRE] = billet_clock_monotonic() - start;
     return result;
 }
@@ -447,7 +446,6 @@ billet_session_realize(struct billet_session *session, struct billet_error *erro
                                                  .directory = billet_buffer_text(&directory)};
         if (result == 0)
             result = billet_lease_update(&session->lease, &facts, error);
-        billet_session_fill_identity(session);
     }
     session->step_ns[BILLET_STEP_REALIZE] = billet_clock_monotonic() - start;
     if (result == 0)

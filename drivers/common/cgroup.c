@@ -117,17 +117,29 @@ open_directory(int at, const char *name)
     return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+/* A place that could not be opened for want of descriptors or memory may well be there. */
+static bool
+note_want(int *want)
+{
+    if (errno != EMFILE && errno != ENFILE && errno != ENOMEM)
+        return false;
+    *want = errno;
+    return true;
+}
+
 /* billet/ beneath the highest group on the way to our own that this user may write: moving a
  * process needs write permission on the nearest common ancestor too. -1: nowhere. */
 static int
 open_parent(const char *own, const char *mount, long magic, const char *controller, bool make,
-            int *base)
+            int *base, int *want)
 {
     char path[PATH_MAX];
     struct statfs about;
     cleanup_fd int at = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     *base = -1;
+    if (at < 0)
+        note_want(want);
     if (at < 0 || fstatfs(at, &about) < 0 || (long)about.f_type != magic ||
         !own_path(own, controller, path, sizeof(path)))
         return -1;
@@ -137,6 +149,9 @@ open_parent(const char *own, const char *mount, long magic, const char *controll
         if (faccessat(at, "cgroup.procs", W_OK, AT_EACCESS) == 0 &&
             (!make || mkdirat(at, PARENT, 0755) == 0 || errno == EEXIST)) {
             cleanup_fd int parent = open_directory(at, PARENT);
+            /* Another place further down would not be found again. */
+            if (parent < 0 && note_want(want))
+                return -1;
             if (parent >= 0 && faccessat(parent, "cgroup.procs", W_OK, AT_EACCESS) == 0) {
                 *base = billet_take_fd(&at);
                 return billet_take_fd(&parent);
@@ -145,8 +160,10 @@ open_parent(const char *own, const char *mount, long magic, const char *controll
         if (part == NULL || strcmp(part, "..") == 0)
             return -1;
         int next = open_directory(at, part);
-        if (next < 0)
+        if (next < 0) {
+            note_want(want);
             return -1;
+        }
         billet_close_fd(&at);
         at = next;
         part = strtok_r(NULL, "/", &state);
@@ -188,9 +205,10 @@ open_site(struct billet_cgroup_site *site, bool limits, bool make)
     char own[OWN_MAX] = "";
 
     read_file(AT_FDCWD, "/proc/self/cgroup", own, sizeof(own)); /* nothing: no tree fits */
-    *unified = open_parent(own, MOUNT, CGROUP2_SUPER_MAGIC, "", make, &base);
+    *unified = open_parent(own, MOUNT, CGROUP2_SUPER_MAGIC, "", make, &base, &site->want);
     if (*unified < 0)
-        *unified = open_parent(own, MOUNT "/unified", CGROUP2_SUPER_MAGIC, "", make, &base);
+        *unified =
+            open_parent(own, MOUNT "/unified", CGROUP2_SUPER_MAGIC, "", make, &base, &site->want);
     site->can_kill = *unified >= 0 && faccessat(*unified, "cgroup.kill", W_OK, AT_EACCESS) == 0;
     if (*unified < 0)
         snprintf(site->why, sizeof(site->why), "no cgroup v2 that this user may write");
@@ -207,8 +225,8 @@ open_site(struct billet_cgroup_site *site, bool limits, bool make)
         char mount[64];
         cleanup_fd int v1_base = -1;
         snprintf(mount, sizeof(mount), MOUNT "/%s", v1_controllers[table[i].tree]);
-        site->parents[table[i].tree] =
-            open_parent(own, mount, CGROUP_SUPER_MAGIC, table[i].controller, make, &v1_base);
+        site->parents[table[i].tree] = open_parent(
+            own, mount, CGROUP_SUPER_MAGIC, table[i].controller, make, &v1_base, &site->want);
         if (site->parents[table[i].tree] >= 0)
             site->limits |= table[i].bit;
     }
@@ -551,6 +569,8 @@ billet_cgroup_remove(const struct billet_cgroup_site *site, const char *name, in
 {
     if (!billet_cgroup_name_is_valid(name))
         return 0;
+    if (site->want != 0)
+        return -site->want;
     for (long wait_ns = 200000;; wait_ns = wait_ns < 20000000 ? wait_ns * 2 : 20000000) {
         int result = 0;
         for (int i = 0; i < BILLET_CGROUP_TREES; i++) {

@@ -34,6 +34,7 @@ struct billet_cgroup_site {
     bool can_kill;                    /* cgroup.kill in the v2 tree */
     unsigned limits;                  /* BILLET_CGROUP_CAN_*: limits that can be set */
     unsigned unified_limits;          /* those of them that the v2 tree sets */
+    int want;                         /* errno: something may be there that could not be opened */
     char why[128];                    /* what is missing, "" when nothing is */
 };
 #define BILLET_CGROUP_SITE_INIT       \

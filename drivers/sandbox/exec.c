@@ -602,6 +602,14 @@ end_start(struct start *start)
 }
 
 static int
+note_launcher(void *context, pid_t pid)
+{
+    struct session *session = context;
+    snprintf(session->note, sizeof(session->note), "%d", (int)pid);
+    return sandbox_lease_note(session->lease, session->note, pid);
+}
+
+static int
 launch(struct session *session, const struct sandbox_config *config, struct billet_error *error)
 {
     struct billet_lease_handle *lease = session->lease;
@@ -624,6 +632,8 @@ launch(struct session *session, const struct sandbox_config *config, struct bill
             .fds = {streams[0], streams[1], start.complaints[1], start.control[1], start.order,
                     streams[2], start.arguments, lease->filter.fd},
             .fd_count = SANDBOX_FD_FILES + start.profile.file_count,
+            .note = note_launcher,
+            .context = session,
         };
         for (size_t i = 0; i < start.profile.file_count; i++)
             launch.fds[SANDBOX_FD_FILES + i] = start.profile.files[i];
@@ -632,8 +642,6 @@ launch(struct session *session, const struct sandbox_config *config, struct bill
     if (result == 0) {
         session->control = billet_take_fd(&start.control[0]);
         session->complaints = billet_take_fd(&start.complaints[0]);
-        snprintf(session->note, sizeof(session->note), "%d", (int)session->bwrap);
-        sandbox_lease_note(lease, session->note, session->bwrap);
     }
     end_start(&start);
     return result;

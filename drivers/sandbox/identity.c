@@ -142,10 +142,13 @@ make_namespace(uid_t owner, gid_t group, const struct sandbox_identity *identity
 
     if (pipe2(ready, O_CLOEXEC) < 0)
         return -errno;
+    pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         byte = unshare(CLONE_NEWUSER) == 0 ? 1 : 0;
+        /* Not before: the new credentials take the death signal away. */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+            _exit(0);
         if (write(ready[1], &byte, 1) == 1)
             pause();
         _exit(0);

@@ -195,8 +195,9 @@ place_fds(const struct sandbox_launch *launch, int report)
 }
 
 static void __attribute__((noreturn))
-child_main(const struct sandbox_launch *launch, pid_t parent, bool entered, int report)
+child_main(const struct sandbox_launch *launch, pid_t parent, bool entered, int report, int go)
 {
+    char byte;
     static char *const arguments[] = {(char *)"bwrap", (char *)"--args",          (char *)"6",
                                       (char *)"--",    (char *)SANDBOX_INIT_PATH, NULL};
     static char *const nothing[] = {NULL};
@@ -224,6 +225,10 @@ child_main(const struct sandbox_launch *launch, pid_t parent, bool entered, int 
         _exit(127);
     /* What the command writes goes back to its owner, with usual modes. */
     umask(022);
+    /* Not before this process is noted: a bwrap that loses its parent at the wrong moment waits for
+     * ever in a child of its own. End of file: the host is gone. */
+    if (read(go, &byte, 1) != 1)
+        _exit(127);
     place_fds(launch, report);
     execve(launch->bubblewrap, arguments, environment);
     fail((int)launch->fd_count, STEP_EXECUTE);
@@ -275,7 +280,7 @@ int
 sandbox_launch(const struct sandbox_launch *launch, pid_t *pid, int *pidfd,
                struct billet_error *error)
 {
-    int report[2];
+    int report[2], go[2];
     sigset_t all, saved;
     struct failure failure;
 
@@ -283,27 +288,44 @@ sandbox_launch(const struct sandbox_launch *launch, pid_t *pid, int *pidfd,
         return billet_fail(error, BILLET_CLASS_INTERNAL, "internal", "too many descriptors");
     if (pipe2(report, O_CLOEXEC) < 0)
         return billet_fail_errno(error, 0, "sandbox_start_failed", errno, "cannot make a pipe");
+    if (pipe2(go, O_CLOEXEC) < 0) {
+        int saved_errno = errno;
+        close(report[0]);
+        close(report[1]);
+        return billet_fail_errno(error, 0, "sandbox_start_failed", saved_errno,
+                                 "cannot make a pipe");
+    }
     pid_t parent = getpid();
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &saved);
     bool entered;
     pid_t child = make_child(launch->group, &entered);
-    if (child == 0)
-        child_main(launch, parent, entered, report[1]);
+    if (child == 0) {
+        close(go[1]); /* or the end of the host would not be seen */
+        child_main(launch, parent, entered, report[1], go[0]);
+    }
     int failed = errno;
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     close(report[1]);
+    close(go[0]);
     if (child < 0) {
         close(report[0]);
+        close(go[1]);
         return billet_fail_errno(error, 0, "sandbox_start_failed", failed, "cannot make a process");
     }
     int opened = (int)syscall(SYS_pidfd_open, child, 0);
     failed = errno;
+    int noted = opened >= 0 ? launch->note(launch->context, child) : -failed;
+    if (noted == 0 && write(go[1], "", 1) != 1)
+        noted = -errno;
+    if (noted < 0)
+        failed = -noted;
+    close(go[1]);
     ssize_t got;
     while ((got = read(report[0], &failure, sizeof(failure))) < 0 && errno == EINTR)
         ;
     close(report[0]);
-    if (got == 0 && opened >= 0) {
+    if (got == 0 && noted == 0) {
         *pid = child;
         *pidfd = opened;
         return 0;

@@ -166,6 +166,54 @@ wait_end(int pidfd, int64_t deadline_ns)
     }
 }
 
+/* A bwrap that lost its parent before it was told who that is waits for ever, in a process
+ * namespace of its own and in the session of the one that was noted. session: the number of that
+ * one. */
+static int
+kill_orphan(pid_t pid, pid_t session, int64_t deadline_ns)
+{
+    char path[64], text[1024];
+    cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    if (pidfd < 0 || read_small(AT_FDCWD, path, text, sizeof(text)) <= 0 ||
+        strstr(text, " (bwrap) ") == NULL || getsid(pid) != session)
+        return 0;
+    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    return wait_end(pidfd, deadline_ns) ? 0 : 1;
+}
+
+static int
+kill_orphans(pid_t session, int64_t deadline_ns)
+{
+    cleanup_dir DIR *entries = opendir("/proc");
+    int left = 0;
+    struct dirent *entry;
+    while (entries != NULL && (entry = readdir(entries)) != NULL) {
+        pid_t pid = (pid_t)atoi(entry->d_name);
+        if (pid > 1 && pid != session && getsid(pid) == session)
+            left += kill_orphan(pid, session, deadline_ns);
+    }
+    return left;
+}
+
+/* What is noted in one file: bwrap, whose number is the file's name, and later process 1. */
+static int
+kill_one(int directory, const char *file, int64_t deadline_ns)
+{
+    pid_t launcher = (pid_t)atoi(file + strlen(NOTE_PREFIX));
+    cleanup_fd int pidfd = open_noted(directory, file);
+    if (pidfd >= 0) {
+        syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+        if (!wait_end(pidfd, deadline_ns))
+            return 1;
+    }
+    /* While its number is a session's it is given to nobody else; a process that has it and is not
+     * the one that was noted has begun a session of its own. */
+    if (launcher > 1 && (pidfd >= 0 || start_time(launcher) == 0))
+        return kill_orphans(launcher, deadline_ns);
+    return 0;
+}
+
 static int
 kill_noted(int directory, int64_t deadline_ns)
 {
@@ -175,22 +223,17 @@ kill_noted(int directory, int64_t deadline_ns)
     if (entries == NULL) {
         if (copy >= 0)
             close(copy);
-        return 0;
+        return 1; /* not known */
     }
     rewinddir(entries);
     struct dirent *entry;
     while ((entry = readdir(entries)) != NULL) {
         if (strncmp(entry->d_name, NOTE_PREFIX, strlen(NOTE_PREFIX)) != 0)
             continue;
-        cleanup_fd int pidfd = open_noted(directory, entry->d_name);
-        if (pidfd >= 0) {
-            syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-            if (!wait_end(pidfd, deadline_ns)) {
-                left++;
-                continue;
-            }
-        }
-        unlinkat(directory, entry->d_name, 0);
+        int one = kill_one(directory, entry->d_name, deadline_ns);
+        if (one == 0)
+            unlinkat(directory, entry->d_name, 0);
+        left += one;
     }
     return left;
 }

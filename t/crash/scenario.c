@@ -38,7 +38,7 @@ const struct group kill_groups[] = {
     {&run, "sandbox", VICTIM_LAUNCHER, NULL, 12},    {&first, "local", VICTIM_BILLET, NULL, 5},
     {&acquire, "local", VICTIM_BILLET, NULL, 4},     {&acquire, "local", VICTIM_HOST, NULL, 4},
     {&acquire, "sandbox", VICTIM_BILLET, NULL, 4},   {&acquire, "sandbox", VICTIM_HOST, NULL, 4},
-    {&acquire, "sandbox", VICTIM_LAUNCHER, NULL, 4}, {&execute, "local", VICTIM_BILLET, NULL, 3},
+    {&execute, "sandbox", VICTIM_LAUNCHER, NULL, 4}, {&execute, "local", VICTIM_BILLET, NULL, 3},
     {&execute, "local", VICTIM_HOST, NULL, 3},       {&execute, "sandbox", VICTIM_BILLET, NULL, 3},
     {&execute, "sandbox", VICTIM_HOST, NULL, 3},     {&release, "local", VICTIM_BILLET, NULL, 3},
     {&release, "local", VICTIM_HOST, NULL, 3},       {&release, "sandbox", VICTIM_BILLET, NULL, 3},

@@ -231,7 +231,9 @@ at_call(struct trace *trace, struct tracee *tracee)
             tracee->failing = skip_call(tracee, outcome->call);
         } else {
             /* The whole process, whichever thread this is; the call itself is not carried out. */
-            kill((pid_t)status_field(tracee->pid, "Tgid"), SIGKILL);
+            long process = status_field(tracee->pid, "Tgid");
+            if (process > 1)
+                kill((pid_t)process, SIGKILL);
             trace->over = true;
             interrupt_others(trace);
         }
