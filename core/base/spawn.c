@@ -30,10 +30,9 @@ struct child {
 static char *const empty_environment[] = {NULL};
 
 /* Runs in the child on a stack of its own, sharing memory with the suspended parent: only system
- * calls, and nothing of the parent's memory is changed but failed_errno. That includes the shadow
- * of the address sanitizer: this frame never returns, and its marks would stay for whatever is
- * mapped there next. */
-__attribute__((no_sanitize_address)) static int
+ * calls, and nothing of the parent's memory is changed but failed_errno. A sanitizer would mark
+ * that stack in a memory that it shares, and the marks would outlive it. */
+__attribute__((no_sanitize("address", "undefined"))) static int
 child_main(void *argument)
 {
     struct child *child = argument;

@@ -309,7 +309,9 @@ resolve_single(struct resolving *state, const struct billet_option *option,
     struct billet_error error = BILLET_ERROR_INIT;
     int64_t number = 0;
 
-    if (billet_option_parse(option, text, &number, &error) < 0) {
+    /* A pattern costs its compilation, and the check of the table has run it on the default. */
+    bool proved = last == NULL && option->pattern != NULL;
+    if (!proved && billet_option_parse(option, text, &number, &error) < 0) {
         report(state, place, &error);
         return;
     }

@@ -89,6 +89,8 @@ client_send(struct billet_driver_client *client, int operation,
     int result = billet_frame_send(
         client->socket, body, all, fd_count,
         deadline_ns > 0 ? deadline_ns : billet_clock_monotonic() + 10 * BILLET_NS_PER_SECOND, &why);
+    if (result == -BILLET_CLASS_LOST && !client->greeted)
+        return 0; /* sent ahead to a host that is gone: why stands in its greeting */
     if (result == -BILLET_CLASS_LOST)
         return client_died(client, name, error);
     if (result == -BILLET_CLASS_TIMEOUT)
