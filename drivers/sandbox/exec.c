@@ -521,8 +521,11 @@ make_streams(struct session *session, int streams[3], int owned[3], struct bille
             streams[i] = owned[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
             if (owned[i] < 0)
                 return billet_fail_errno(error, 0, "io_failed", errno, "cannot open /dev/null");
-        } else if (!sandbox_pump_is_needless(given[i])) {
-            int result = sandbox_pump_begin(&session->pumps[i], given[i], i == 0, &owned[i]);
+        } else {
+            owned[i] = sandbox_pump_spare(given[i], i == 0);
+            int result = owned[i] >= 0
+                             ? 0
+                             : sandbox_pump_begin(&session->pumps[i], given[i], i == 0, &owned[i]);
             if (result < 0)
                 return billet_fail_errno(error, 0, "io_failed", -result,
                                          "cannot make a pipe for the command");
