@@ -572,9 +572,10 @@ make_start(struct session *session, const struct sandbox_config *config, struct 
                            "%s is not there", start->init);
     if (lease->identity.drop && work != NULL)
         work = SANDBOX_STAGE_WORK;
-    int result =
-        sandbox_profile_make(config, work, lease->identity.drop ? SANDBOX_STAGE_INIT : start->init,
-                             &start->profile, error);
+    const struct sandbox_place place = {lease->work_device, lease->work_inode};
+    int result = sandbox_profile_make(config, work, &place,
+                                      lease->identity.drop ? SANDBOX_STAGE_INIT : start->init,
+                                      &start->profile, error);
     if (result == 0)
         result =
             sandbox_order_make(lease, config, &start->profile, session->exec, &start->order, error);
@@ -602,6 +603,19 @@ end_start(struct start *start)
     billet_close_fd(&start->complaints[1]);
     for (int i = 0; i < 3; i++)
         billet_close_fd(&start->owned[i]);
+}
+
+/* Our own child, which nobody knows of yet. */
+static void
+end_bwrap(struct session *session)
+{
+    int child = open_child(session->bwrap);
+    if (child >= 0)
+        syscall(SYS_pidfd_send_signal, child, SIGKILL, NULL, 0);
+    syscall(SYS_pidfd_send_signal, session->bwrap_pidfd, SIGKILL, NULL, 0);
+    while (waitpid(session->bwrap, NULL, 0) < 0 && errno == EINTR)
+        ;
+    billet_close_fd(&child);
 }
 
 static int
@@ -636,7 +650,15 @@ launch(struct session *session, const struct sandbox_config *config, struct bill
         session->control = billet_take_fd(&start.control[0]);
         session->complaints = billet_take_fd(&start.complaints[0]);
         snprintf(session->note, sizeof(session->note), "%d", (int)session->bwrap);
-        sandbox_lease_note(lease, session->note, session->bwrap);
+        int noted = sandbox_lease_note(lease, session->note, session->bwrap);
+        if (noted < 0) {
+            end_bwrap(session);
+            result = noted == -ENOENT
+                         ? billet_fail(error, BILLET_CLASS_LOST, "lease_lost",
+                                       "sandbox lease %s was destroyed meanwhile", lease->id)
+                         : billet_fail_errno(error, 0, "io_failed", -noted,
+                                             "cannot note the process of lease %s", lease->id);
+        }
     }
     end_start(&start);
     return result;

@@ -33,9 +33,9 @@ sandbox_pump_spare(int fd, bool inward)
     if (fstat(fd, &status) < 0)
         return -1;
     /* null, zero and full of the memory devices (Documentation/admin-guide/devices.txt) */
-    bool memory = S_ISCHR(status.st_mode) && major(status.st_rdev) == 1 &&
-                  (minor(status.st_rdev) == 3 || minor(status.st_rdev) == 5 ||
-                   minor(status.st_rdev) == 7);
+    bool memory =
+        S_ISCHR(status.st_mode) && major(status.st_rdev) == 1 &&
+        (minor(status.st_rdev) == 3 || minor(status.st_rdev) == 5 || minor(status.st_rdev) == 7);
     if (!memory && !is_nameless_pipe(fd, &status))
         return -1;
     int has = fcntl(fd, F_GETFL) & O_ACCMODE;
