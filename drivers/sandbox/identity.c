@@ -233,6 +233,10 @@ degrade(struct sandbox_identity *identity, const struct stat *status, int sys_er
         "the file system of %s cannot show the workspace to another user id (id-mapped "
         "mount)",
         path);
+    if (sys_errno == ENOSYS)
+        return billet_fail_hint(error,
+                                "id-mapped mounts need Linux 5.12; run billet as an ordinary "
+                                "user who owns the workspace");
     if (status->st_uid == 0)
         return billet_fail_hint(error, "move the workspace to ext4, xfs, btrfs or tmpfs, or run "
                                        "billet as an ordinary user who owns it; a sandbox never "
@@ -250,6 +254,8 @@ sandbox_identity_map(struct sandbox_identity *identity, const struct sandbox_con
     billet_close_fd(&identity->map_fd);
     if (!identity->drop)
         return 0;
+    identity->uid = identity->locked; /* an earlier workspace may have changed it */
+    identity->gid = (gid_t)identity->locked;
     if (fstat(work_fd, &status) < 0)
         return billet_fail_errno(error, 0, "io_failed", errno, "cannot look at workspace %s", path);
     int result = make_namespace(status.st_uid, status.st_gid, identity);
