@@ -166,6 +166,14 @@ take_workspace(struct billet_lease_handle *lease, const struct sandbox_config *c
     int failed = sandbox_identity_map(&lease->identity, config, fd, args->path, error);
     if (failed < 0)
         return failed;
+    if (lease->identity.drop && lease->identity.map_fd < 0) {
+        char line[PATH_MAX + 200];
+        snprintf(line, sizeof(line),
+                 "the sandbox runs degraded as user id %u, the owner of %s: its file system cannot "
+                 "map ids, and other processes of that user are the same to the kernel",
+                 (unsigned)lease->identity.uid, args->path);
+        host->log(host, BILLET_LOG_WARNING, line);
+    }
     billet_close_fd(&lease->work_fd);
     lease->work_fd = billet_take_fd(&fd);
     lease->work_device = status.st_dev;
