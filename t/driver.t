@@ -34,7 +34,7 @@ is "$status" 125 "a driver is no environment"
 printf '[environment f]\ndriver = fake\n' >"$scratch/billet.conf"
 billet run -e f -- true
 refused 125 "driver fake is not enabled" driver_disabled \
-    "billet driver enable fake, or in billet.conf: [driver fake] enabled = yes" "a driver that is not enabled"
+    "write in billet.conf: [driver fake] enabled = yes" "a driver that is not enabled"
 billet driver schema fake
 is "$status" 125 "nothing of it runs, for its schema neither"
 billet driver show fake
