@@ -119,7 +119,7 @@ nothing_left "as the caller"
 # ---- signals, terminal, beside a run: as the caller -------------------------------------------------
 cd "$scratch/work" || exit 1
 for pair in INT:2 TERM:15 HUP:1; do
-    start_billet run -e sandbox --status-fd 9 -- sh -c 'echo ready; sleep 60' 9>"$scratch/status"
+    start_billet run -e sandbox --status-fd 9 -- sh -c 'echo ready; exec sleep 60' 9>"$scratch/status"
     wait_until grep -q ready "$scratch/stdout"
     start=$(now)
     kill "-${pair%:*}" "$billet_pid"
@@ -148,7 +148,7 @@ resize 33 99
 expect 33 99
 END
 is "$status" 5 "a terminal has the size of the caller's, and follows it"
-on_terminal run -e sandbox -it -- sh -c 'echo ready; sleep 60' <<'END'
+on_terminal run -e sandbox -it -- sh -c 'echo ready; exec sleep 60' <<'END'
 expect ready
 type ^C
 END
