@@ -369,10 +369,13 @@ look_at_end(struct session *session, int64_t now)
         session->drain_ns = now + DRAIN_PATIENCE;
 }
 
-/* bwrap was killed itself: process 1 may outlive it by a moment. */
+/* bwrap was killed itself: process 1 may outlive it by a moment; before there was one, a child that
+ * waits for the word of its parent outlives it for good. */
 static void
 await_init(const struct session *session)
 {
+    if (session->init_pidfd < 0)
+        sandbox_lease_end_orphans(session->bwrap, billet_monotonic_ns() + KILL_PATIENCE);
     struct pollfd end = {.fd = session->init_pidfd, .events = POLLIN};
     if (session->init_pidfd >= 0)
         while (poll(&end, 1, 5000) < 0 && errno == EINTR)

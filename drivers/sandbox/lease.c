@@ -193,8 +193,8 @@ kill_orphan(pid_t pid, pid_t session, int64_t deadline_ns)
     return wait_end(pidfd, deadline_ns) ? 0 : 1;
 }
 
-static int
-kill_orphans(pid_t session, int64_t deadline_ns)
+int
+sandbox_lease_end_orphans(pid_t session, int64_t deadline_ns)
 {
     cleanup_dir DIR *entries = opendir("/proc");
     int left = 0;
@@ -221,7 +221,7 @@ kill_one(int directory, const char *file, int64_t deadline_ns)
     /* While its number is a session's it is given to nobody else; a process that has it and is not
      * the one that was noted has begun a session of its own. */
     if (launcher > 1 && (pidfd >= 0 || start_time(launcher) == 0))
-        return kill_orphans(launcher, deadline_ns);
+        return sandbox_lease_end_orphans(launcher, deadline_ns);
     return 0;
 }
 

@@ -74,6 +74,8 @@ int sandbox_lease_stop(int directory_fd, const struct billet_cgroup *group, int6
  * Fails with -ENOENT when the lease has been destroyed meanwhile: the process must not live. */
 int sandbox_lease_note(const struct billet_lease_handle *lease, const char *name, pid_t pid);
 void sandbox_lease_unnote(const struct billet_lease_handle *lease, const char *name);
+/* End what a launcher that is dead left in its session; how many are left. */
+int sandbox_lease_end_orphans(pid_t session, int64_t deadline_ns);
 
 int sandbox_lease_list(const struct billet_host *host, const struct billet_call *call,
                        struct billet_error *error);
