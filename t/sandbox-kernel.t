@@ -29,7 +29,7 @@ for user in $users; do
         is "0 1" "$status $(grep -c 'degraded, without: landlock' "$place/out")" \
             "$user: without $call: allow_degraded goes on and says so"
     done
-    refused prctl sandbox_start_failed
+    refused prctl '(sandbox_'
     refused pidfd_open sandbox_start_failed
     refused close_range sandbox_start_failed
     refused pivot_root sandbox_start_failed
