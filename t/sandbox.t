@@ -3,6 +3,7 @@
 # What a command in a sandbox gets and how it ends, by the driver alone.
 . "${top_srcdir:-.}/t/escape/setup.sh"
 
+own=$(($$ % 100000)) # so that no other run of this test is meant
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
 # Processes with this very argument anywhere on the machine.
 running() { grep -lzx "[${1%${1#?}}]${1#?}" /proc/[0-9]*/cmdline 2>/dev/null | wc -l; }
@@ -73,20 +74,20 @@ for user in $users; do
 
     # Time limit, cancel, what stays behind
     start=$(now_ms)
-    launch -t 400 -- sh -c 'sleep 3131 & setsid sleep 3131 & sleep 3131'
+    launch -t 400 -- sh -c 'sleep 3131'$own' & setsid sleep 3131'$own' & sleep 3131'$own''
     is 124 $? "$user: time limit"
     [ $(($(now_ms) - start)) -lt 2000 ]
     ok $? "$user: does not wait for grandchildren"
-    is 0 "$(running 3131)" "$user: none of them lives"
+    is 0 "$(running 3131$own)" "$user: none of them lives"
     launch -t 300 -g 300 -- sh -c 'trap "" TERM; while :; do sleep 0.1; done'
     is 124 $? "$user: one who ignores the gentle signal"
-    launch -c 300 -- sleep 3132
+    launch -c 300 -- sleep 3132$own
     is 123 $? "$user: cancel"
-    is 0 "$(running 3132)" "$user: ends it"
-    launch -- sh -c 'i=0; while [ $i -lt 60 ]; do (setsid sh -c "trap \"\" TERM; sleep 3133" &) ; i=$((i+1)); done; exit 5' \
+    is 0 "$(running 3132$own)" "$user: ends it"
+    launch -- sh -c 'i=0; while [ $i -lt 60 ]; do (setsid sh -c "trap \"\" TERM; sleep 3133'$own'" &) ; i=$((i+1)); done; exit 5' \
         >/dev/null 2>&1
     is 5 $? "$user: a command that leaves daemons behind"
-    is 0 "$(running 3133)" "$user: takes them with it"
+    is 0 "$(running 3133$own)" "$user: takes them with it"
 
     # Floods and bombs
     start=$(now_ms)
@@ -98,11 +99,11 @@ for user in $users; do
     launch -o memory_max=64MiB -- sh -c 'head -c 200000000 /dev/zero | tail -c 200000000 >/dev/null; exit 3' \
         2>/dev/null
     is 3 $? "$user: a memory bomb dies alone"
-    launch -o pids_max=40 -t 20000 -- sh -c 'i=0; while [ $i -lt 100 ]; do sleep 3134 & i=$((i+1)); done; wait' \
+    launch -o pids_max=40 -t 20000 -- sh -c 'i=0; while [ $i -lt 100 ]; do sleep 3134'$own' & i=$((i+1)); done; wait' \
         >/dev/null 2>&1
     [ $? -ne 0 ]
     ok $? "$user: a fork bomb is bounded"
-    is 0 "$(running 3134)" "$user: and gone"
+    is 0 "$(running 3134$own)" "$user: and gone"
 
     # The life of a lease
     launch -K -i keep-$$ -- true
@@ -121,22 +122,22 @@ for user in $users; do
     is "" "$(find /sys/fs/cgroup -maxdepth 6 -type d -name keep-$$ 2>/dev/null)" "$user: no control group is left"
 
     # Whoever dies, the sandbox ends
-    launch -i doomed-$$ -- sleep 3135 &
+    launch -i doomed-$$ -- sleep 3135$own &
     shell=$!
     sleep 1
     # With $as the shell's child became the program itself.
     kill -9 $(pgrep -P $shell -f doomed-$$ 2>/dev/null || echo $shell) 2>/dev/null
     wait $shell 2>/dev/null
     sleep 0.5
-    is 0 "$(running 3135)" "$user: SIGKILL of the driver's host ends the sandbox"
+    is 0 "$(running 3135$own)" "$user: SIGKILL of the driver's host ends the sandbox"
     launch -i doomed-$$ destroy
     is "" "$(launch list)" "$user: what it left is destroyed by id"
-    launch -i held-$$ -- sleep 3136 >/dev/null 2>&1 &
+    launch -i held-$$ -- sleep 3136$own >/dev/null 2>&1 &
     shell=$!
     sleep 1
     launch -i held-$$ destroy
     is 0 $? "$user: destroy while it runs, from another process"
-    is 0 "$(running 3136)" "$user: ends it"
+    is 0 "$(running 3136$own)" "$user: ends it"
     wait $shell
     is "" "$(launch list)" "$user: nothing is left"
 
@@ -169,9 +170,9 @@ if [ "$(id -u)" = 0 ]; then
     mkdir "$place/of-root"
     launch -w "$place/of-root" -- sh -c 'touch file; chmod 4755 file' 2>/dev/null
     is "0 644" "$(stat -c '%u %a' "$place/of-root/file")" "root's workspace: root's file, never set-id"
-    launch -t 2000 -- sleep 3138 &
+    launch -t 2000 -- sleep 3138$own &
     sleep 1
-    pid=$(grep -lzx "[3]138" /proc/[0-9]*/cmdline 2>/dev/null | while read -r file; do
+    pid=$(grep -lzx "[3]138$own" /proc/[0-9]*/cmdline 2>/dev/null | while read -r file; do
         grep -q '^NSpid:.*[0-9].*[0-9]' "${file%cmdline}status" && awk '/^Uid:/ && $2 != 0 {print $2}' "${file%cmdline}status"
     done | head -n 1)
     [ "${pid:-0}" -ge 1900000000 ]

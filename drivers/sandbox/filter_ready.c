@@ -8,7 +8,7 @@
 #include "profile.h"
 
 static const unsigned char bytes[] = {
-#include "filter_bytes.h"
+#include "sandbox/filter_bytes.h"
 };
 _Static_assert(sizeof(bytes) > 8 && sizeof(bytes) % 8 == 0, "instructions of struct sock_filter");
 

@@ -109,6 +109,8 @@ int setuid_openat2(void);
 int setuid_tmpfile(void);
 int setuid_mknod(void);
 int setgid_mkdir(void);
+int file_capabilities(void);
+int link_system_file(void);
 int remount_rw(void);
 int mount_proc(void);
 int unmount(void);

@@ -233,6 +233,35 @@ setgid_mkdir(void)
     return verdict_set_id("/work/set");
 }
 
+/* Capabilities by file: a program that any user of the host would run with them. */
+int
+file_capabilities(void)
+{
+    /* VFS_CAP_REVISION_2 with the effective bit, CAP_DAC_OVERRIDE (include/uapi/linux/capability.h)
+     */
+    static const uint32_t value[5] = {0x02000001, 2, 0, 0, 0};
+    int fd = plain_file("/work/set");
+    long result = syscall(SYS_fsetxattr, fd, "security.capability", value, sizeof(value), 0);
+    close(fd);
+    unlink("/work/set");
+    return must_fail(result);
+}
+
+/* A second name for a file that is shown read-only could be written by it. */
+int
+link_system_file(void)
+{
+    static const char *const files[] = {"/usr/bin/env", "/run/billet/init", "/proc/self/exe"};
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        unlink("/work/linked");
+        if (linkat(AT_FDCWD, files[i], AT_FDCWD, "/work/linked", AT_SYMLINK_FOLLOW) == 0) {
+            unlink("/work/linked");
+            return ESCAPED;
+        }
+    }
+    return CONTAINED;
+}
+
 /* ---- mounts and namespaces ------------------------------------------------------------ */
 
 int

@@ -43,6 +43,8 @@ static const struct attempt {
     {"make a set-id file by O_TMPFILE", setuid_tmpfile},
     {"make a set-id file by mknod", setuid_mknod},
     {"make a set-id directory by mkdir", setgid_mkdir},
+    {"give a file capabilities", file_capabilities},
+    {"link a file of the system", link_system_file},
     {"remount read-write", remount_rw},
     {"mount a proc", mount_proc},
     {"unmount", unmount},
