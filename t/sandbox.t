@@ -5,8 +5,12 @@
 
 own=$(($$ % 100000)) # so that no other run of this test is meant
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
-# Processes with this very argument anywhere on the machine.
-running() { grep -lzx "[${1%${1#?}}]${1#?}" /proc/[0-9]*/cmdline 2>/dev/null | wc -l; }
+# Processes with this very argument anywhere on the machine, but for launch itself.
+running() {
+    grep -lzx "[${1%${1#?}}]${1#?}" /proc/[0-9]*/cmdline 2>/dev/null | while read -r file; do
+        grep -qz '/launch$' "$file" 2>/dev/null || echo "$file"
+    done | wc -l
+}
 
 for user in $users; do
     become $user
