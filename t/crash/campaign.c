@@ -123,8 +123,14 @@ try_point(struct tally *tally, int which, long i, struct place *place, long numb
     char where[96];
     struct crash_outcome outcome;
     long ordinal = choose(tally, which, i);
-    group_try(place, tally->group, ordinal, number % options.deep_every == 0 || options.point > 0,
-              &outcome);
+    for (int attempt = 0; attempt < 4; attempt++) {
+        group_try(place, tally->group, ordinal,
+                  number % options.deep_every == 0 || options.point > 0, &outcome);
+        if (outcome.hit || place->complaint[0] != '\0' || ordinal <= 8 || options.point > 0)
+            break;
+        /* The command made fewer calls than when it was measured: a little earlier, then. */
+        ordinal -= ordinal / 8;
+    }
     tally->tried++;
     if (outcome.hit) {
         tally->hit++;
