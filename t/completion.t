@@ -155,6 +155,7 @@ is "$(offers exec "$lease" -- '')$(offers exec -n "$lease" -- ls '')" ":command 
 cat >"$scratch/bin/billet" <<END
 #!/bin/sh
 exec env HOME='$scratch/home' XDG_CONFIG_HOME='$scratch/config' XDG_STATE_HOME='$scratch/state' \\
+    BILLET_STATE_DIR='$scratch/state' BILLET_RUNTIME_DIR='$scratch/runtime' \\
     BILLET_STORE='$(store_url)' BILLET_DRIVER_DIR='$BILLET_DRIVER_DIR' \\
     BILLET_STORE_DIR='$BILLET_STORE_DIR' BILLET_LIBEXEC_DIR='$BILLET_LIBEXEC_DIR' '$billet_program' "\$@"
 END

@@ -161,7 +161,7 @@ hangup
 END
 is "$status" 129 "a run whose terminal is closed ends, also when the command ignores the hangup"
 nothing_left "after a closed terminal"
-on_terminal run -- sh -c 'echo ready; sleep 300' <<'END'
+on_terminal run -- sh -c 'echo ready; exec sleep 300' <<'END'
 expect ready
 hangup
 END

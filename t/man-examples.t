@@ -18,6 +18,7 @@ cat >"$scratch/bin/billet" <<END
 #!/bin/sh
 exec env HOME='$scratch/home' XDG_CONFIG_HOME='$scratch/config' XDG_STATE_HOME='$scratch/state' \\
     XDG_RUNTIME_DIR='$scratch/runtime' BILLET_STORE='$(store_url)' NO_COLOR=1 \\
+    BILLET_STATE_DIR='$scratch/state' BILLET_RUNTIME_DIR='$scratch/runtime' \\
     BILLET_CONFIG='$scratch/billet.conf' BILLET_DRIVER_DIR='$BILLET_DRIVER_DIR' \\
     BILLET_STORE_DIR='$BILLET_STORE_DIR' BILLET_LIBEXEC_DIR='$BILLET_LIBEXEC_DIR' \\
     '$billet_program' "\$@"

@@ -63,6 +63,20 @@ for page in "$scratch"/pages/*; do
 done
 isnt "$count" 0 "there are pages"
 
+# strays PAGE: words of the page as it is shown that are macros taken for text.
+strays() {
+    mandoc -T ascii "$1" | col -b | grep -nwE 'Ns|Ar|Fl|Cm|Nm|Xr|Pa|Ql|Dv|Ev|Pq|Pc|Po|Op|Dl|Ic|Em|Va|Vt|Fn|Fa|Ta|Li|Sq|So|Sc|Sm'
+}
+printf '.Dd May 1, 2026\n.Dt X 1\n.Os\n.Sh NAME\n.Nm x\n.Nd y\n.Sh DESCRIPTION\nand 128+ Ns Ar N\n' >"$scratch/stray"
+if command -v col >/dev/null 2>&1; then
+    like "$(strays "$scratch/stray")" 'Ns Ar N' "a macro that is taken for text is seen"
+    for page in "$scratch"/pages/*; do
+        is "$(strays "$page")" "" "${page##*/}: no macro is taken for text"
+    done
+else
+    skip 1 "needs the program col"
+fi
+
 # Sections stand in the order that readers expect.
 order='NAME|SYNOPSIS|DESCRIPTION|OPTIONS|ENVIRONMENT|FILES|EXIT STATUS|EXAMPLES|DIAGNOSTICS|SEE ALSO|SECURITY CONSIDERATIONS'
 # misplaced PAGE: sections of that list that do not stand in its order.

@@ -79,6 +79,17 @@ check_environments(struct cli *cli, struct billet_diagnostics *found)
     }
 }
 
+static int
+by_place(const void *a, const void *b)
+{
+    const struct billet_diagnostic *x = a;
+    const struct billet_diagnostic *y = b;
+    int order = strcmp(x->file, y->file);
+    if (order == 0)
+        order = x->line != y->line ? x->line - y->line : x->column - y->column;
+    return order;
+}
+
 static void
 print_findings(struct cli *cli, const struct billet_diagnostics *found)
 {
@@ -114,6 +125,8 @@ run_check(struct cli *cli)
     }
     struct billet_diagnostics *found = &cli->context->diagnostics;
     check_environments(cli, found);
+    if (found->count > 1)
+        qsort(found->items, found->count, sizeof(*found->items), by_place);
     print_findings(cli, found);
     return found->errors > 0 ? BILLET_EXIT_FINDINGS : BILLET_EXIT_OK;
 }

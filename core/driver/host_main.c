@@ -82,6 +82,18 @@ greet(struct host *host)
     return result;
 }
 
+/* The core sends its first call before it has read the greeting. A socket that is closed over
+ * frames that nobody has read resets its peer, which then loses the reason for the failure. */
+static void
+await_hangup(int socket)
+{
+    for (;;) {
+        cleanup_frame struct billet_frame frame = BILLET_FRAME_INIT;
+        if (billet_frame_receive(socket, &frame, 0, NULL) < 0 || frame.body == NULL)
+            return;
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -102,8 +114,10 @@ main(int argc, char **argv)
     if (fcntl(host.socket, F_SETFD, FD_CLOEXEC) != 0)
         return STATUS_USAGE;
     host_table_fill(&host);
-    if (greet(&host) < 0)
+    if (greet(&host) < 0) {
+        await_hangup(host.socket);
         leave(STATUS_USAGE);
+    }
     for (;;) {
         cleanup_frame struct billet_frame frame = BILLET_FRAME_INIT;
         struct billet_error error = BILLET_ERROR_INIT;

@@ -524,8 +524,11 @@ make_streams(struct session *session, int streams[3], int owned[3], struct bille
             streams[i] = owned[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
             if (owned[i] < 0)
                 return billet_fail_errno(error, 0, "io_failed", errno, "cannot open /dev/null");
-        } else if (!sandbox_pump_is_needless(given[i])) {
-            int result = sandbox_pump_begin(&session->pumps[i], given[i], i == 0, &owned[i]);
+        } else {
+            owned[i] = sandbox_pump_spare(given[i], i == 0);
+            int result = owned[i] >= 0
+                             ? 0
+                             : sandbox_pump_begin(&session->pumps[i], given[i], i == 0, &owned[i]);
             if (result < 0)
                 return billet_fail_errno(error, 0, "io_failed", -result,
                                          "cannot make a pipe for the command");
@@ -572,9 +575,10 @@ make_start(struct session *session, const struct sandbox_config *config, struct 
                            "%s is not there", start->init);
     if (lease->identity.drop && work != NULL)
         work = SANDBOX_STAGE_WORK;
-    int result =
-        sandbox_profile_make(config, work, lease->identity.drop ? SANDBOX_STAGE_INIT : start->init,
-                             &start->profile, error);
+    const struct sandbox_place place = {lease->work_device, lease->work_inode};
+    int result = sandbox_profile_make(config, work, &place,
+                                      lease->identity.drop ? SANDBOX_STAGE_INIT : start->init,
+                                      &start->profile, error);
     if (result == 0)
         result =
             sandbox_order_make(lease, config, &start->profile, session->exec, &start->order, error);

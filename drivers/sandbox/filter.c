@@ -301,9 +301,13 @@ sandbox_filter_make(int *fd, struct billet_error *error)
     seccomp_release(context);
     if (result == 0 && lseek(made, 0, SEEK_SET) != 0)
         result = -errno;
-    if (result != 0)
-        return billet_fail_errno(error, BILLET_CLASS_INTERNAL, "sandbox_filter_failed", -result,
-                                 "cannot make the system call filter");
+    if (result != 0) {
+        billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "sandbox_filter_failed", -result,
+                          "cannot make the system call filter");
+        return billet_fail_hint(error,
+                                "a kernel with CONFIG_SECCOMP_FILTER and libseccomp 2.5.4 or "
+                                "later are needed");
+    }
     *fd = billet_take_fd(&made);
     return 0;
 }

@@ -395,7 +395,8 @@ main(void)
     sigset_t mask;
 
     /* The driver's death must end the sandbox; bwrap asked for it, but only of bwrap's own. */
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+        broken("cannot follow the driver's death", errno);
     say(&hello, -1, true);
     bool clean_descriptors = sandbox_check_descriptors();
     read_order();
@@ -445,8 +446,8 @@ main(void)
         return 0;
     /* From here on the command may live: no tracing, no /proc/1/fd. Not before, since it hides our
      * own /proc entries from us too. */
-    if ((header->flags & SANDBOX_TRACEABLE) == 0)
-        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    if ((header->flags & SANDBOX_TRACEABLE) == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        broken("cannot hide process 1", errno);
     if (write(go[1], "", 1) != 1)
         broken("the command ended before it began", errno);
     close(go[1]);

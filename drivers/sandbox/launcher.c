@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -34,6 +35,10 @@
 #define INTO_CGROUP UINT64_C(0x200000000) /* CLONE_INTO_CGROUP */
 #define MOVE_EMPTY_PATH 4u
 #define KEY_JOIN_SESSION 1
+/* include/uapi/linux/ioprio.h, which older headers lack */
+#define IOPRIO_PROCESS 1
+#define IOPRIO_CLASS_SHIFT 13
+#define IOPRIO_REAL_TIME 1
 
 enum step {
     STEP_SESSION,
@@ -41,6 +46,7 @@ enum step {
     STEP_STAGE,
     STEP_MOUNT,
     STEP_LIMITS,
+    STEP_INHERITED,
     STEP_KEYRING,
     STEP_USER,
     STEP_DESCRIPTORS,
@@ -53,6 +59,7 @@ static const char *const step_texts[] = {
     [STEP_STAGE] = "make a mount namespace",
     [STEP_MOUNT] = "mount the workspace for the lease's user id",
     [STEP_LIMITS] = "set resource limits",
+    [STEP_INHERITED] = "give up priorities of the caller",
     [STEP_KEYRING] = "begin a session keyring",
     [STEP_USER] = "take the lease's user id",
     [STEP_DESCRIPTORS] = "place the descriptors",
@@ -152,6 +159,36 @@ set_limits(int report)
         fail(report, STEP_LIMITS);
 }
 
+/* What the caller may have been given for itself: real-time or high priority, fixed addresses, a
+ * place before the out-of-memory killer. A lower priority stays. */
+static void
+shed_inherited(int report)
+{
+    struct sched_param none = {0};
+    char text[16] = "";
+    int policy = (int)syscall(SYS_sched_getscheduler, 0);
+
+    errno = 0;
+    if (policy != SCHED_OTHER && policy != SCHED_BATCH && policy != SCHED_IDLE &&
+        syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &none) < 0)
+        fail(report, STEP_INHERITED);
+    /* The raw call gives 20 - nice. */
+    if (syscall(SYS_getpriority, PRIO_PROCESS, 0) > 20 && setpriority(PRIO_PROCESS, 0, 0) < 0)
+        fail(report, STEP_INHERITED);
+    if (syscall(SYS_ioprio_get, IOPRIO_PROCESS, 0) >> IOPRIO_CLASS_SHIFT == IOPRIO_REAL_TIME &&
+        syscall(SYS_ioprio_set, IOPRIO_PROCESS, 0, 0) < 0)
+        fail(report, STEP_INHERITED);
+    if (personality(0xffffffff) != 0 && personality(0) < 0)
+        fail(report, STEP_INHERITED);
+    int adjust = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    if (adjust >= 0) {
+        if (read(adjust, text, sizeof(text) - 1) > 0 && text[0] == '-' &&
+            pwrite(adjust, "0", 1, 0) != 1)
+            fail(report, STEP_INHERITED);
+        close(adjust);
+    }
+}
+
 /* The raw calls: libc's would signal threads that this child does not have. */
 static void
 take_user(const struct sandbox_identity *identity, int report)
@@ -216,6 +253,7 @@ child_main(const struct sandbox_launch *launch, pid_t parent, bool entered, int 
     if (launch->identity->drop)
         stage(launch, report);
     set_limits(report);
+    shed_inherited(report);
     take_user(launch->identity, report);
     if ((sandbox_dropped() & SANDBOX_DROP_KEYRING) == 0 &&
         syscall(SYS_keyctl, KEY_JOIN_SESSION, NULL) < 0 && errno != ENOSYS)
@@ -334,6 +372,9 @@ sandbox_launch(const struct sandbox_launch *launch, pid_t *pid, int *pidfd,
     while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
         ;
     billet_close_fd(&opened);
+    if (noted == -ENOENT)
+        return billet_fail(error, BILLET_CLASS_LOST, "lease_lost",
+                           "the sandbox's lease was destroyed meanwhile");
     if (got == (ssize_t)sizeof(failure))
         return explain(launch, &failure, error);
     return billet_fail_errno(error, 0, "sandbox_start_failed", failed,

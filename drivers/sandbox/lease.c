@@ -28,6 +28,9 @@
 #define LABEL "label"
 #define LABEL_LIMIT 2048
 #define NOTE_PREFIX "process-"
+/* On the lease's directory, set before its processes are looked for: what starts later ends itself.
+ * A bit of the mode, since it can be set on a full disk too. */
+#define ENDED S_ISVTX
 #define KILL_TIME (5 * BILLET_NS_PER_SECOND)
 
 /* ---- places ------------------------------------------------------------------ */
@@ -118,13 +121,21 @@ start_time(pid_t pid)
     return at != NULL ? strtoull(at + 1, NULL, 10) : 0;
 }
 
+static bool
+is_ended(int directory)
+{
+    struct stat status;
+    return fstat(directory, &status) < 0 || (status.st_mode & ENDED) != 0 || status.st_nlink == 0;
+}
+
 int
 sandbox_lease_note(const struct billet_lease_handle *lease, const char *name, pid_t pid)
 {
     char text[128], file[64];
     snprintf(file, sizeof(file), NOTE_PREFIX "%s", name);
     snprintf(text, sizeof(text), "%s %d %llu\n", boot_id(), (int)pid, start_time(pid));
-    return write_small(lease->directory_fd, file, text);
+    int result = write_small(lease->directory_fd, file, text);
+    return result == 0 && is_ended(lease->directory_fd) ? -ENOENT : result;
 }
 
 void
@@ -297,8 +308,8 @@ make_group(struct billet_lease_handle *lease, const struct sandbox_config *confi
     billet_cgroup_site_open(&lease->site, true);
     lease->memory_by_group = (lease->site.limits & BILLET_CGROUP_CAN_MEMORY) != 0;
     lease->pids_by_group = (lease->site.limits & BILLET_CGROUP_CAN_PIDS) != 0;
-    if (lease->shared)
-        return billet_cgroup_open(&lease->site, lease->id, &lease->group) == 0 ? 0 : 0;
+    if (lease->shared && billet_cgroup_open(&lease->site, lease->id, &lease->group) == 0)
+        return 0;
     struct billet_cgroup_limits limits = {
         .memory_max = lease->memory_by_group ? config->memory_max : 0,
         .pids_max = lease->pids_by_group ? config->pids_max : 0,
@@ -327,7 +338,7 @@ write_label(const struct billet_lease_handle *lease, const struct billet_identit
 
 static int
 complete(struct billet_lease_handle *lease, const struct billet_identity *identity,
-         const struct sandbox_config *config, struct billet_error *error)
+         const struct sandbox_config *config, bool make, struct billet_error *error)
 {
     lease->directory_fd =
         openat(lease->site_fd, lease->id, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -337,6 +348,11 @@ complete(struct billet_lease_handle *lease, const struct billet_identity *identi
                                "sandbox lease %s is not on this machine any more", lease->id);
         return billet_fail_errno(error, 0, "io_failed", errno, "cannot open lease %s", lease->id);
     }
+    if (make && fchmod(lease->directory_fd, 0700) < 0)
+        return billet_fail_errno(error, 0, "io_failed", errno, "cannot open lease %s", lease->id);
+    if (is_ended(lease->directory_fd))
+        return billet_fail(error, BILLET_CLASS_LOST, "lease_lost", "sandbox lease %s was destroyed",
+                           lease->id);
     int result = lease->shared ? 0 : write_label(lease, identity, error);
     if (result == 0)
         result = sandbox_identity_take(config, lease->site_fd, lease->id, &lease->identity, error);
@@ -369,7 +385,7 @@ begin(const struct billet_host *host, const struct billet_identity *identity,
             failed = billet_fail_errno(error, 0, "io_failed", errno, "cannot make lease %s", id);
     }
     if (failed == 0)
-        failed = complete(lease, identity, config, error);
+        failed = complete(lease, identity, config, make, error);
     if (failed < 0) {
         sandbox_lease_free(lease);
         if (made)
@@ -461,6 +477,8 @@ sandbox_lease_destroy(const struct billet_host *host, const char *id, bool dry_r
         site >= 0 ? openat(site, id, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
     if (directory < 0)
         return 0; /* not ours, or gone: its group was removed before its directory */
+    if (fchmod(directory, 0700 | ENDED) < 0)
+        return billet_fail_errno(error, 0, "io_failed", errno, "cannot end lease %s", id);
     billet_cgroup_site_open(&groups, true);
     billet_cgroup_open(&groups, id, &group);
     result = remove_lease(site, directory, &groups, &group, id, deadline_ns, error);

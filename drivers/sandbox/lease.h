@@ -70,7 +70,8 @@ int sandbox_lease_destroy(const struct billet_host *host, const char *id, bool d
 int sandbox_lease_stop(int directory_fd, const struct billet_cgroup *group, int64_t deadline_ns,
                        struct billet_error *error);
 
-/* Note a process of the lease, so that another billet process can end it. name: of the file. */
+/* Note a process of the lease, so that another billet process can end it. name: of the file.
+ * Fails with -ENOENT when the lease has been destroyed meanwhile: the process must not live. */
 int sandbox_lease_note(const struct billet_lease_handle *lease, const char *name, pid_t pid);
 void sandbox_lease_unnote(const struct billet_lease_handle *lease, const char *name);
 /* End what a launcher that is dead left in its session; how many are left. */

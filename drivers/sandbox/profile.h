@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "options.h"
+#include "path.h"
 #include "protocol.h"
 
 /* NUL-terminated strings one after the other. Check failed once at the end. */
@@ -61,8 +62,10 @@ struct sandbox_profile {
     size_t file_count;
 };
 
-/* work: the path of the workspace to bind, NULL: none. init: of billet-sandbox-init. */
-int sandbox_profile_make(const struct sandbox_config *config, const char *work, const char *init,
+/* work: the path of the workspace to bind, NULL: none. place: the workspace itself. init: of
+ * billet-sandbox-init. */
+int sandbox_profile_make(const struct sandbox_config *config, const char *work,
+                         const struct sandbox_place *place, const char *init,
                          struct sandbox_profile *profile, struct billet_error *error);
 void sandbox_profile_free(struct sandbox_profile *profile);
 

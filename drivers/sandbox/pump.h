@@ -24,8 +24,10 @@ struct sandbox_pump {
     char bytes[SANDBOX_PUMP_BUFFER];
 };
 
-/* May the command have this very descriptor? Pipes and the harmless devices. */
-bool sandbox_pump_is_needless(int fd);
+/* A descriptor for the command itself where no pump is needed: of the same nameless pipe or
+ * harmless device, but opened anew, so that flags which the command sets (O_NONBLOCK) are not the
+ * caller's too. -1: pump. */
+int sandbox_pump_spare(int fd, bool inward);
 
 /* Begin to carry between the caller's descriptor and a new pipe; *inside is the command's end. 0 or
  * -errno. */

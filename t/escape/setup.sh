@@ -42,7 +42,7 @@ trap 'rm -rf "$place"' EXIT
 trap 'exit 1' HUP INT TERM
 chmod 0755 "$place"
 for file in .libs/driver_sandbox.so .libs/driver_sandbox_ablation.so billet-sandbox-init \
-    t/escape/launch t/escape/lure t/escape/escape; do
+    t/escape/launch t/escape/lure t/escape/escape t/escape/burden t/escape/without; do
     cp "$builddir/$file" "$place/" || exit 1
 done
 chmod 0755 "$place"/*
@@ -72,7 +72,7 @@ become() {
             chown 0:0 "$place/host"
         fi
     fi
-    cp "$place/escape" "$work/"
+    cp "$place/escape" "$place/burden" "$work/"
 }
 
 driver=driver_sandbox.so

@@ -60,7 +60,8 @@ within() {
 # start_billet ARGUMENT...: as `billet`, but in the background: its process is $billet_pid, its
 # output and errors go to $scratch/stdout and $scratch/stderr. finish_billet waits for its end and
 # sets status, stdout and stderr. Signals are as they are in a terminal, except the number in
-# $start_ignoring, which is ignored as under nohup.
+# $start_ignoring, which is ignored as under nohup. A command that says it is ready and is then to be
+# interrupted is 'echo ready; exec sleep 60': dash loses a SIGINT that comes while it starts another.
 start_ignoring=
 start_billet() {
     rm -f "$scratch/.pid"

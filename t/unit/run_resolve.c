@@ -262,6 +262,33 @@ START_TEST(the_context_refuses_what_it_cannot_understand)
 }
 END_TEST
 
+static void
+store_url_is(const char *configuration, const char *override, const char *wanted)
+{
+    struct billet_strings set = BILLET_STRINGS_INIT;
+    struct billet_context_request request = {.config = in_scratch("billet.conf"), .set = &set};
+    billet_context_close(context);
+    context = NULL;
+    unit_write_file(in_scratch("billet.conf"), configuration, 0644);
+    ck_assert(override == NULL || billet_strings_add(&set, override));
+    assert_ok(billet_context_open(&request, false, &context, &error));
+    assert_ok(billet_context_store_url(context, &error));
+    ck_assert_str_eq(context->store_url, wanted);
+    billet_strings_free(&set);
+}
+
+START_TEST(the_store_waits_as_long_as_is_configured)
+{
+    unsetenv("BILLET_STORE");
+    store_url_is("[store]\nurl = sqlite:/a/b.db\n", NULL, "sqlite:/a/b.db?lock_timeout=10s");
+    store_url_is("[store]\nurl = sqlite:/a/b.db\nlock_timeout = 1h30m\n", "store.lock_timeout=3s",
+                 "sqlite:/a/b.db?lock_timeout=3s");
+    store_url_is("[store]\nurl = sqlite:/a/b.db?lock_timeout=7s\nlock_timeout = 3s\n", NULL,
+                 "sqlite:/a/b.db?lock_timeout=7s");
+    store_url_is("[store]\nurl = postgresql:///leases\n", NULL, "postgresql:///leases");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -278,6 +305,7 @@ main(void)
     tcase_add_test(tests, the_list_has_each_name_once_in_order);
     tcase_add_test(tests, built_in_ones_need_no_store);
     tcase_add_test(tests, the_context_refuses_what_it_cannot_understand);
+    tcase_add_test(tests, the_store_waits_as_long_as_is_configured);
     suite_add_tcase(suite, tests);
     return unit_main(suite);
 }
