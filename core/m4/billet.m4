@@ -60,6 +60,7 @@ PKG_CHECK_MODULES([JANSSON], [jansson >= 2.12], [],
 PKG_CHECK_MODULES([SODIUM], [libsodium >= 1.0.18], [],
   [BILLET_PROBLEM([libsodium >= 1.0.18 is not there (Debian libsodium-dev, Fedora libsodium-devel, Alpine libsodium-dev)])])
 PKG_CHECK_MODULES([SQLITE], [sqlite3 >= 3.37], [have_sqlite=yes], [have_sqlite=no])
+AM_CONDITIONAL([CROSS_COMPILING], [test "x$cross_compiling" = xyes])
 PKG_CHECK_MODULES([SECCOMP], [libseccomp >= 2.5.0], [have_seccomp=yes], [have_seccomp=no])
 PKG_CHECK_MODULES([CHECK], [check >= 0.15], [have_check=yes], [have_check=no])
 AM_CONDITIONAL([HAVE_CHECK], [test "x$have_check" = xyes])

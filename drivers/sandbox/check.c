@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -263,6 +264,16 @@ check_environment(struct report *report)
     }
 }
 
+static void
+check_process(struct report *report)
+{
+    struct rlimit core;
+    if (getsid(0) == 0) /* of the caller's, outside this pid namespace */
+        missing(report, "new session");
+    if (getrlimit(RLIMIT_CORE, &core) < 0 || core.rlim_max != 0)
+        missing(report, "resource limits");
+}
+
 bool
 sandbox_check_descriptors(void)
 {
@@ -292,4 +303,5 @@ sandbox_check(const struct sandbox_order *order, const char *const *mounts, char
     check_mounts(order, mounts, &report);
     check_workspace(order, &report);
     check_environment(&report);
+    check_process(&report);
 }

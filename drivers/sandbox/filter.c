@@ -118,6 +118,16 @@ static const char *const denied[] = {
     "s390_pci_mmio_write",
 };
 
+/* In the table above, but unknown to libseccomp 2.5.0 to 2.5.3: their numbers, the same everywhere.
+ */
+static const struct newer {
+    const char *name;
+    int number;
+} newer[] = {
+    {"process_madvise", 440}, {"mount_setattr", 442},           {"quotactl_fd", 443},
+    {"memfd_secret", 447},    {"set_mempolicy_home_node", 450},
+};
+
 /* Newer than libseccomp 2.5.4: one number on all architectures that matter (since 5.1). */
 static const int denied_numbers[] = {
     457, /* statmount */
@@ -181,6 +191,9 @@ add_always(struct builder *builder)
 {
     for (size_t i = 0; i < sizeof(denied) / sizeof(denied[0]); i++)
         add(builder, NO_PERMISSION, seccomp_syscall_resolve_name(denied[i]), 0, NULL);
+    for (size_t i = 0; i < sizeof(newer) / sizeof(newer[0]); i++)
+        if (seccomp_syscall_resolve_name(newer[i].name) == __NR_SCMP_ERROR)
+            add(builder, NO_PERMISSION, newer[i].number, 0, NULL);
     for (size_t i = 0; i < sizeof(denied_numbers) / sizeof(denied_numbers[0]); i++)
         add(builder, NO_PERMISSION, denied_numbers[i], 0, NULL);
     for (size_t i = 0; i < sizeof(absent) / sizeof(absent[0]); i++)

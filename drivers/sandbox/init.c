@@ -355,6 +355,10 @@ self_check(struct sandbox_message *message, int landlock, bool clean_descriptors
 {
     if (landlock != 0 || (order.header->flags & SANDBOX_NO_LANDLOCK) != 0)
         add_missing(message->text, sizeof(message->text), "landlock");
+    /* With the host's network only Landlock keeps its abstract sockets away. */
+    if (landlock == 0 && (order.header->flags & SANDBOX_SHARED_NETWORK) != 0 &&
+        sandbox_landlock_abi() < SANDBOX_LANDLOCK_SCOPES)
+        add_missing(message->text, sizeof(message->text), "closed abstract sockets");
     if (!clean_descriptors)
         add_missing(message->text, sizeof(message->text), "closed descriptors");
     if (message->text[0] == '\0')

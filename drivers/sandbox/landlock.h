@@ -13,6 +13,7 @@
 
 /* The version of the kernel's interface, 0 when Landlock cannot be used. */
 int sandbox_landlock_abi(void);
+#define SANDBOX_LANDLOCK_SCOPES 6 /* the version that keeps abstract sockets and signals in */
 
 /*
  * Confine this process and its descendants: the system's directories and readable[] may be read

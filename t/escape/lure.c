@@ -111,5 +111,8 @@ main(int argc, char **argv)
         ;
     shmctl(shm, IPC_RMID, NULL);
     unlink(values[0]);
+    for (int i = 2; command != NULL && i < argc; i++)
+        free(command[i - 2]);
+    free(command);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
