@@ -130,7 +130,7 @@ is "$(status_line "$scratch/status" /exit/cancelled)" false "which is no cancell
 start_billet run --status-fd 9 -- sh -c 'trap "" INT TERM HUP; echo ready; while :; do sleep 0.2; done' \
     9>"$scratch/status"
 wait_until grep -q ready "$scratch/stdout"
-for number in 1 2; do
+for _ in 1 2; do
     kill -INT "$billet_pid"
     sleep 0.3
 done

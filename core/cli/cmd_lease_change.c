@@ -209,7 +209,7 @@ const struct cli_command cli_lease_release = {
     "billet-lease(1)", NULL,       release_examples,
     run_release,       false};
 static const struct cli_option destroy_options[] = {
-    {"forget", 'f', NULL, "end the record also when the resource cannot be removed"},
+    {"forget", 'f', NULL, "end the record though the resource stays"},
     CLI_OPTION_END,
 };
 static const char *const destroy_examples[] = {"billet lease destroy 0193c1f0", NULL};

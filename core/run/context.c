@@ -253,8 +253,8 @@ billet_context_store(struct billet_context *context, struct billet_store **store
                                    &context->store, error);
         if (result < 0)
             return result;
-        result = billet_store_of(context->store)
-                     ->deployment(context->store, context->deployment, error);
+        result =
+            billet_store_of(context->store)->deployment(context->store, context->deployment, error);
         if (result < 0)
             return result;
     }

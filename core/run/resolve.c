@@ -270,8 +270,8 @@ billet_resolve_environment(struct billet_context *context, const char *name, con
     const char *source = "named";
     int result = 0;
 
-    if (name == NULL && workspace != NULL) {
-        result = choice_of_workspace(workspace, &chosen, error);
+    if (name == NULL) {
+        result = choice_of_workspace(workspace != NULL ? workspace : ".", &chosen, error);
         name = chosen;
         source = "the workspace's .billet";
     }

@@ -375,7 +375,6 @@ billet_session_drive(struct billet_session *session, const struct billet_session
         .beat = beat,
         .beat_context = session,
     };
-    billet_session_fill_identity(session);
     int result = billet_drive(&drive, ending, error);
     if (result < 0 && !billet_driver_alive(session->client))
         session->held = false;

@@ -144,7 +144,6 @@ bench_rows_sandbox(struct bench *bench)
     cleanup_free char *stored = format("%s/floor-store", bench->build, NULL);
     cleanup_free char *file = format("%s/commits", bench->scratch, NULL);
     cleanup_free char *directory = format("%s/profile", bench->scratch, NULL);
-    cleanup_free char *copied = format("%s/floor", bench->scratch, NULL);
     char uid[32], gid[32];
     const char *found = find_program("bwrap");
     if (found == NULL) {

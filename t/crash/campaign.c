@@ -123,8 +123,14 @@ try_point(struct tally *tally, int which, long i, struct place *place, long numb
     char where[96];
     struct crash_outcome outcome;
     long ordinal = choose(tally, which, i);
-    group_try(place, tally->group, ordinal, number % options.deep_every == 0 || options.point > 0,
-              &outcome);
+    for (int attempt = 0; attempt < 4; attempt++) {
+        group_try(place, tally->group, ordinal,
+                  number % options.deep_every == 0 || options.point > 0, &outcome);
+        if (outcome.hit || place->complaint[0] != '\0' || ordinal <= 8 || options.point > 0)
+            break;
+        /* The command made fewer calls than when it was measured: a little earlier, then. */
+        ordinal -= ordinal / 8;
+    }
     tally->tried++;
     if (outcome.hit) {
         tally->hit++;
@@ -183,6 +189,11 @@ is_wanted(const struct group *group)
 {
     char label[96];
     const char *at = strstr(options.drivers, group->environment);
+    const char *sanitizers = getenv("BILLET_SANITIZERS");
+    /* Their runtime ends the process when it gets no memory. */
+    if (sanitizers != NULL && sanitizers[0] != '\0' && group->fault != NULL &&
+        group->fault->sys_errno == ENOMEM)
+        return false;
     group_label(group, label, sizeof(label));
     return at != NULL && strncmp(label, options.only, strlen(options.only)) == 0;
 }
@@ -202,7 +213,7 @@ plan(const struct group *groups, int count, long points)
         struct tally *tally = &board->tallies[i];
         /* So that all shares together are exactly the points. */
         tally->wanted = left * tally->group->weight / weights;
-        if (tally->wanted == 0)
+        if (tally->wanted == 0 && left > 0)
             tally->wanted = 1;
         left -= tally->wanted;
         weights -= tally->group->weight;
@@ -235,6 +246,8 @@ report(int failures)
     for (int i = 0; i < board->count; i++) {
         const struct tally *tally = &board->tallies[i];
         char label[96];
+        if (tally->wanted == 0)
+            continue; /* fewer points than groups */
         bool good = tally->failed == 0 && tally->tried == tally->wanted;
         group_label(tally->group, label, sizeof(label));
         printf("%s %s: %ld points (%ld reached) of %ld calls, %ld wrong\n", good ? "pass" : "fail",

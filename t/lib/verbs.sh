@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=sh disable=SC2154
-# (SC2154: tap.sh sets status, stdout, stderr, scratch)
+# shellcheck shell=sh disable=SC2154,SC2034
+# (SC2154: tap.sh sets status, stdout, stderr, scratch; SC2034: the test reads what is set here)
 # verbs.sh - what tests of the verbs share, on top of tap.sh: the words of an error, JSON, status
 # lines, waiting. Sourced after tap.sh.
 
