@@ -50,6 +50,7 @@ fi
 private() {
     kind=$1 owner=$2 commands=$3
     mkdir -p "$place/odd"
+    # shellcheck disable=SC2097,SC2098 # odd wants the shell's own place
     place=$place kind=$kind owner=$owner work=$work runtime=$runtime driver=$driver odd=$place/odd as=$as \
         unshare -m --propagation private sh -c '
         mount -t "$kind" billet-test "$odd" || exit 99

@@ -22,7 +22,7 @@ for user in $users; do
     read -r line <"$place/begun-$user"
     is begun "$line" "$user: the fork bomb has begun"
     worst=0
-    for i in 1 2 3 4 5 6; do
+    for _ in 1 2 3 4 5 6; do
         start=$(now_ms)
         launch -i other-$$ -- true || worst=99999
         took=$(($(now_ms) - start))

@@ -27,13 +27,13 @@ for user in $users; do
     first=$!
     launch -i two-$$ -w "$work/two" -- sleep 4${own}2 &
     second=$!
-    for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
         one=$(host_pid 4${own}1)
         two=$(host_pid 4${own}2)
         [ -n "$one" ] && [ -n "$two" ] && break
         sleep 0.2
     done
-    ok $([ -n "$one" ] && [ -n "$two" ]; echo $?) "$user: two sandboxes run"
+    ok "$([ -n "$one" ] && [ -n "$two" ]; echo $?)" "$user: two sandboxes run"
 
     # From a third lease with the owner's rights, the pid of the first known to it.
     launch -w "$work/two" -e "PID=$one" -- sh -c '
@@ -59,7 +59,7 @@ for user in $users; do
         ok $? "root: each has a user id of its own"
         became="setpriv --reuid=$uid_two --regid=$uid_two --clear-groups --"
         $became kill -0 "$one" 2>/dev/null
-        ok $([ $? -ne 0 ]; echo $?) "root: a process with the other's id cannot signal it"
+        ok "$([ $? -ne 0 ]; echo $?)" "root: a process with the other's id cannot signal it"
         for entry in environ mem root/ cwd/ fd/ maps; do
             $became ls "/proc/$one/$entry" >/dev/null 2>"$place/err"
             $became cat "/proc/$one/$entry" >"$place/out" 2>/dev/null

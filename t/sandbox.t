@@ -130,6 +130,7 @@ for user in $users; do
     shell=$!
     sleep 1
     # With $as the shell's child became the program itself.
+    # shellcheck disable=SC2046 # one number or several
     kill -9 $(pgrep -P $shell -f doomed-$$ 2>/dev/null || echo $shell) 2>/dev/null
     wait $shell 2>/dev/null
     sleep 0.5

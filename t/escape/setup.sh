@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
 # setup.sh - for the sandbox's tests: a directory that every user can reach, with the driver and its
 # programs; how to run as an ordinary user; skipping with a reason.
 set -u
@@ -83,9 +84,9 @@ launch() {
 attempt() {
     $as "$place/lure" "$place/host" "$place/launch" -d "$place/$driver" -r "$runtime" -l "$place" \
         -D -w "$work" -t 120000 -o memory_max=256MiB -o pids_max=128 -o tmp_size=32MiB \
-        -e LURE_FILE={FILE} -e LURE_DIRECTORY={DIRECTORY} -e LURE_PORT={PORT} \
-        -e LURE_SOCKET={SOCKET} -e LURE_SHM={SHM} -e LURE_PID={PID} -e LURE_SECRET_A={A} \
-        -e LURE_SECRET_B={B} -e LURE_FILL_MIB=64 -e LURE_PIDS=200 -e LURE_MEMORY_MIB=400 \
+        -e "LURE_FILE={FILE}" -e "LURE_DIRECTORY={DIRECTORY}" -e "LURE_PORT={PORT}" \
+        -e "LURE_SOCKET={SOCKET}" -e "LURE_SHM={SHM}" -e "LURE_PID={PID}" -e "LURE_SECRET_A={A}" \
+        -e "LURE_SECRET_B={B}" -e LURE_FILL_MIB=64 -e LURE_PIDS=200 -e LURE_MEMORY_MIB=400 \
         "$@" -- /work/escape
 }
 become ordinary
