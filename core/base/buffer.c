@@ -27,6 +27,7 @@ billet_buffer_reserve(struct billet_buffer *buffer, size_t length)
         }
         buffer->data = grown;
         buffer->capacity = capacity;
+        buffer->data[buffer->length] = '\0'; /* also when nothing is ever put there */
     }
     return buffer->data + buffer->length;
 }

@@ -157,7 +157,9 @@ billet_size_format(char *to, size_t size, int64_t bytes)
 void
 billet_time_format(char *to, size_t size, int64_t wall_ns)
 {
-    time_t seconds = (time_t)(wall_ns / BILLET_NS_PER_SECOND);
+    int64_t rest = wall_ns % BILLET_NS_PER_SECOND;
+    time_t seconds = (time_t)(wall_ns / BILLET_NS_PER_SECOND) - (rest < 0);
+    rest += rest < 0 ? BILLET_NS_PER_SECOND : 0;
     struct tm parts;
     char date[32];
     if (gmtime_r(&seconds, &parts) == NULL ||
@@ -165,5 +167,5 @@ billet_time_format(char *to, size_t size, int64_t wall_ns)
         snprintf(to, size, "-");
         return;
     }
-    snprintf(to, size, "%s.%03dZ", date, (int)(wall_ns % BILLET_NS_PER_SECOND / 1000000));
+    snprintf(to, size, "%s.%03dZ", date, (int)(rest / 1000000));
 }

@@ -14,6 +14,9 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/uuid.h"
+
+#define MAX_LINKS 40
 
 int
 billet_io_write_all(int fd, const void *bytes, size_t length, struct billet_error *error)
@@ -78,7 +81,9 @@ billet_io_replace_file(const char *path, const void *bytes, size_t length, mode_
 {
     cleanup_free char *temporary = NULL;
     cleanup_free char *copy = strdup(path);
-    if (copy == NULL || asprintf(&temporary, "%s.%ld.new", path, (long)getpid()) < 0)
+    char unique[BILLET_UUID_SIZE]; /* a process number comes again, in each container */
+    billet_uuid_make(unique);
+    if (copy == NULL || asprintf(&temporary, "%s.%s.new", path, unique) < 0)
         return billet_error_no_memory(error);
     cleanup_fd int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0)
@@ -98,26 +103,35 @@ billet_io_replace_file(const char *path, const void *bytes, size_t length, mode_
     return 0;
 }
 
+static int
+make_directory(const char *path, mode_t mode, struct billet_error *error)
+{
+    struct stat status;
+    int reason = mkdir(path, mode) == 0 ? 0 : errno;
+    if (reason == EEXIST)
+        reason = stat(path, &status) != 0 ? errno : S_ISDIR(status.st_mode) ? 0 : ENOTDIR;
+    if (reason != 0)
+        return billet_error_errno(error, 0, "io_failed", reason, "cannot make directory %s", path);
+    return 0;
+}
+
 int
 billet_io_make_directories(const char *path, mode_t mode, struct billet_error *error)
 {
     cleanup_free char *copy = strdup(path);
     if (copy == NULL)
         return billet_error_no_memory(error);
+    /* What is there needs no look at its parents. */
     if (mkdir(path, mode) == 0 || errno == EEXIST)
-        return 0;
-    for (char *at = copy + 1; *at != '\0'; at++) {
-        if (*at != '/')
-            continue;
+        return make_directory(path, mode, error);
+    for (char *at = strchr(copy + (copy[0] == '/'), '/'); at != NULL; at = strchr(at + 1, '/')) {
         *at = '\0';
-        if (mkdir(copy, mode) != 0 && errno != EEXIST)
-            return billet_error_errno(error, 0, "io_failed", errno, "cannot make directory %s",
-                                      copy);
+        int result = make_directory(copy, mode, error);
+        if (result < 0)
+            return result;
         *at = '/';
     }
-    if (mkdir(path, mode) != 0 && errno != EEXIST)
-        return billet_error_errno(error, 0, "io_failed", errno, "cannot make directory %s", path);
-    return 0;
+    return make_directory(path, mode, error);
 }
 
 static int
@@ -149,47 +163,120 @@ check_directory(const struct stat *status, const char *path, size_t length,
     return 0;
 }
 
+/* The walk: the directory reached, its path for messages, and what is still to be walked. */
+struct walk {
+    int at;
+    struct billet_buffer reached;
+    char *rest;
+    int links;
+};
+
+static void
+walk_free(struct walk *walk)
+{
+    billet_close(&walk->at);
+    billet_buffer_free(&walk->reached);
+    free(walk->rest);
+}
+
+/* To the root of the file system. */
+static int
+walk_restart(struct walk *walk, struct billet_error *error)
+{
+    billet_close(&walk->at);
+    walk->at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    billet_buffer_free(&walk->reached);
+    return walk->at < 0 ? billet_error_errno(error, 0, "io_failed", errno, "cannot open /") : 0;
+}
+
+/* Put what the link names in place of it. Only links of trusted owners are followed: whoever owns
+ * one chooses the file behind it. */
+static int
+walk_follow(struct walk *walk, int link, const struct stat *status, const char *rest,
+            const char *path, struct billet_error *error)
+{
+    char target[PATH_MAX];
+    char *whole = NULL;
+    const char *reached = billet_buffer_text(&walk->reached);
+
+    if (!trusted_owner(status->st_uid))
+        return untrusted(error, reached, strlen(reached), "is a symbolic link of another user",
+                         "name the directory itself");
+    ssize_t length = readlinkat(link, "", target, sizeof(target) - 1);
+    if (++walk->links > MAX_LINKS || length < 0 || length == sizeof(target) - 1)
+        return billet_error_errno(error, 0, "io_failed", length < 0 ? errno : ELOOP,
+                                  "cannot resolve %s", path);
+    target[length] = '\0';
+    if (asprintf(&whole, "%s/%s", target, rest) < 0)
+        return billet_error_no_memory(error);
+    free(walk->rest);
+    walk->rest = whole;
+    return target[0] == '/' ? walk_restart(walk, error) : 0;
+}
+
+/* One component that is not the last. */
+static int
+walk_step(struct walk *walk, const char *name, const char *rest, const char *path,
+          struct billet_error *error)
+{
+    struct stat status;
+    size_t before = walk->reached.length;
+    cleanup_fd int next = openat(walk->at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (next < 0 || fstat(next, &status) != 0)
+        return billet_error_errno(error, 0, "io_failed", errno, "cannot open %s", path);
+    billet_buffer_format(&walk->reached, "/%s", name);
+    if (walk->reached.failed)
+        return billet_error_no_memory(error);
+    if (S_ISLNK(status.st_mode)) {
+        int result = walk_follow(walk, next, &status, rest, path, error);
+        if (walk->reached.length > before) { /* not restarted */
+            walk->reached.length = before;
+            walk->reached.data[before] = '\0';
+        }
+        return result;
+    }
+    if (!S_ISDIR(status.st_mode))
+        return billet_error_errno(error, 0, "io_failed", ENOTDIR, "cannot open %s", path);
+    int result = check_directory(&status, walk->reached.data, walk->reached.length, error);
+    if (result < 0)
+        return result;
+    billet_close(&walk->at);
+    walk->at = billet_steal_fd(&next);
+    char *rest_copy = strdup(rest);
+    if (rest_copy == NULL)
+        return billet_error_no_memory(error);
+    free(walk->rest);
+    walk->rest = rest_copy;
+    return 0;
+}
+
 int
 billet_io_open_trusted(const char *path, unsigned flags, int *fd, struct billet_error *error)
 {
-    cleanup_free char *real = NULL;
+    __attribute__((cleanup(walk_free))) struct walk walk = {.at = -1, .rest = strdup(path)};
     struct stat status;
 
     if (path[0] != '/')
         return billet_error_set(error, BILLET_CLASS_CONFIG, "path_untrusted",
                                 "%s is not an absolute path", path);
-    if (lstat(path, &status) != 0)
-        return billet_error_errno(error, 0, "io_failed", errno, "cannot open %s", path);
-    if (S_ISLNK(status.st_mode))
-        return untrusted(error, path, strlen(path), "is a symbolic link", "name the file itself");
-    /* Links among the directories are followed once, here; the result has none, and the walk below
-     * refuses any that appears afterwards. */
-    real = realpath(path, NULL);
-    if (real == NULL)
-        return billet_error_errno(error, 0, "io_failed", errno, "cannot resolve %s", path);
-
-    cleanup_fd int at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (at < 0)
-        return billet_error_errno(error, 0, "io_failed", errno, "cannot open /");
-    char *name = real + 1;
-    for (char *slash = strchr(name, '/'); slash != NULL; slash = strchr(name, '/')) {
-        *slash = '\0';
-        int next = openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        *slash = '/';
-        if (next < 0 || fstat(next, &status) != 0) {
-            int saved = errno;
-            billet_close(&next);
-            return billet_error_errno(error, 0, "io_failed", saved, "cannot open %s", path);
-        }
-        billet_close(&at);
-        at = next;
-        int result = check_directory(&status, real, (size_t)(slash - real), error);
+    if (walk.rest == NULL)
+        return billet_error_no_memory(error);
+    int result = walk_restart(&walk, error);
+    char *name = walk.rest;
+    for (;;) {
         if (result < 0)
             return result;
-        name = slash + 1;
+        name = walk.rest + strspn(walk.rest, "/");
+        char *slash = strchr(name, '/');
+        if (slash == NULL)
+            break;
+        *slash = '\0';
+        result = walk_step(&walk, name, slash + 1, path, error);
     }
-    cleanup_fd int file =
-        openat(at, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    cleanup_fd int file = openat(walk.at, name[0] != '\0' ? name : ".",
+                                 O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (file < 0 && errno == ELOOP)
+        return untrusted(error, path, strlen(path), "is a symbolic link", "name the file itself");
     if (file < 0 || fstat(file, &status) != 0)
         return billet_error_errno(error, 0, "io_failed", errno, "cannot open %s", path);
     if (!S_ISREG(status.st_mode))

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,18 +20,66 @@ billet_json_parse(const char *bytes, size_t length, json_t **value, struct bille
     return 0;
 }
 
+/* Base64 (RFC 4648, section 4) here rather than from a library that every driver host would load
+ * for it. */
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* to: room for (length + 2) / 3 * 4 + 1. */
+static void
+base64_encode(char *to, const unsigned char *bytes, size_t length)
+{
+    for (size_t at = 0; at < length; at += 3) {
+        unsigned group = (unsigned)bytes[at] << 16;
+        if (at + 1 < length)
+            group |= (unsigned)bytes[at + 1] << 8;
+        if (at + 2 < length)
+            group |= bytes[at + 2];
+        *to++ = base64_digits[group >> 18];
+        *to++ = base64_digits[group >> 12 & 63];
+        *to++ = at + 1 < length ? base64_digits[group >> 6 & 63] : '=';
+        *to++ = at + 2 < length ? base64_digits[group & 63] : '=';
+    }
+    *to = '\0';
+}
+
+/* to: room for length / 4 * 3. False when the text is not the one encoding of some bytes. */
+static bool
+base64_decode(const char *text, size_t length, char *to, size_t *decoded)
+{
+    *decoded = 0;
+    if (length % 4 != 0)
+        return false;
+    for (size_t at = 0; at < length; at += 4) {
+        size_t padding = 0;
+        unsigned group = 0;
+        if (at + 4 == length)
+            padding = text[at + 3] != '=' ? 0 : text[at + 2] != '=' ? 1 : 2;
+        for (size_t i = 0; i < 4 - padding; i++) {
+            const char *digit = text[at + i] != '\0' ? strchr(base64_digits, text[at + i]) : NULL;
+            if (digit == NULL)
+                return false;
+            group |= (unsigned)(digit - base64_digits) << (18 - 6 * i);
+        }
+        /* Bits beyond the last byte must be clear. */
+        if ((group & ((1u << (8 * padding)) - 1)) != 0)
+            return false;
+        for (size_t i = 0; i < 3 - padding; i++)
+            to[(*decoded)++] = (char)(group >> (16 - 8 * i) & 0xff);
+    }
+    return true;
+}
+
 json_t *
 billet_json_bytes(const char *text)
 {
     size_t length = strlen(text);
     if (billet_text_is_utf8(text, length))
         return json_stringn_nocheck(text, length);
-    size_t size = sodium_base64_encoded_len(length, sodium_base64_VARIANT_ORIGINAL);
-    char *encoded = malloc(size);
+    char *encoded = malloc((length + 2) / 3 * 4 + 1);
     if (encoded == NULL)
         return NULL;
-    sodium_bin2base64(encoded, size, (const unsigned char *)text, length,
-                      sodium_base64_VARIANT_ORIGINAL);
+    base64_encode(encoded, (const unsigned char *)text, length);
     json_t *value = json_pack("{s:s}", "base64", encoded);
     free(encoded);
     return value;
@@ -54,8 +101,7 @@ billet_json_get_bytes(const json_t *value)
     char *bytes = malloc(size + 1);
     if (bytes == NULL)
         return NULL;
-    if (sodium_base642bin((unsigned char *)bytes, size, json_string_value(member), size, NULL,
-                          &length, NULL, sodium_base64_VARIANT_ORIGINAL) != 0 ||
+    if (!base64_decode(json_string_value(member), size, bytes, &length) ||
         memchr(bytes, '\0', length) != NULL) {
         free(bytes);
         return NULL;

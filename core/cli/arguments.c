@@ -27,7 +27,7 @@ enum {
 };
 
 const struct cli_option cli_common_options[] = {
-    {"config", COMMON_CONFIG, "FILE", "read this file instead of all others (BILLET_CONFIG)"},
+    {"config", COMMON_CONFIG, "FILE", "read only this file (BILLET_CONFIG)"},
     {"store", COMMON_STORE, "URL", "use this store, sqlite:PATH (BILLET_STORE)"},
     {"set", COMMON_SET, "SECTION.KEY=VALUE", "override one setting"},
     {"tenant", COMMON_TENANT, "NAME", "act for this tenant, 'default' when not given"},
@@ -128,10 +128,12 @@ take_common(struct cli *cli, int id)
     case COMMON_VERBOSE:
         level = level < BILLET_LOG_INFO ? BILLET_LOG_INFO : BILLET_LOG_DEBUG;
         billet_log_setup("billet", level, false);
+        cli->level_given = true;
         return true;
     case COMMON_QUIET:
         level = BILLET_LOG_ERROR;
         billet_log_setup("billet", level, false);
+        cli->level_given = true;
         return true;
     case COMMON_HELP:
         cli_help(cli->command);
@@ -237,8 +239,13 @@ static void
 print_option(const struct cli_option *option)
 {
     char left[64];
-    if (option->id < 256)
-        snprintf(left, sizeof(left), "-%c, --%s%s%s", option->id, option->name,
+    int letter = option->id < 256               ? option->id
+                 : option->id == COMMON_HELP    ? 'h'
+                 : option->id == COMMON_VERBOSE ? 'v'
+                 : option->id == COMMON_QUIET   ? 'q'
+                                                : 0;
+    if (letter != 0)
+        snprintf(left, sizeof(left), "-%c, --%s%s%s", letter, option->name,
                  option->argument != NULL ? " " : "",
                  option->argument != NULL ? option->argument : "");
     else

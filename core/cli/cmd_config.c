@@ -79,6 +79,17 @@ check_environments(struct cli *cli, struct billet_diagnostics *found)
     }
 }
 
+static int
+by_place(const void *a, const void *b)
+{
+    const struct billet_diagnostic *x = a;
+    const struct billet_diagnostic *y = b;
+    int order = strcmp(x->file, y->file);
+    if (order == 0)
+        order = x->line != y->line ? x->line - y->line : x->column - y->column;
+    return order;
+}
+
 static void
 print_findings(struct cli *cli, const struct billet_diagnostics *found)
 {
@@ -114,6 +125,8 @@ run_check(struct cli *cli)
     }
     struct billet_diagnostics *found = &cli->context->diagnostics;
     check_environments(cli, found);
+    if (found->count > 1)
+        qsort(found->items, found->count, sizeof(*found->items), by_place);
     print_findings(cli, found);
     return found->errors > 0 ? BILLET_EXIT_FINDINGS : BILLET_EXIT_OK;
 }
@@ -233,14 +246,9 @@ run_show(struct cli *cli)
 static const char *const check_examples[] = {"billet config check",
                                              "billet config check /etc/billet/billet.conf", NULL};
 const struct cli_command cli_config_check = {
-    "config check",
-    "[FILE]",
-    "Check the configuration and every environment against its driver",
-    "billet-config(1)",
-    NULL,
-    check_examples,
-    run_check,
-    false};
+    "config check",     "[FILE]", "Check the configuration and every environment in it",
+    "billet-config(1)", NULL,     check_examples,
+    run_check,          false};
 
 static const struct cli_option show_options[] = {
     {"origin", 'o', NULL, "say which file and line each value is from"},

@@ -175,7 +175,7 @@ run_list(struct cli *cli)
 static int
 run_show(struct cli *cli)
 {
-    struct billet_driver_entry entry;
+    struct billet_driver_entry entry = {0};
     int status = cli_read_arguments(cli, 1, 1);
     if (status == 0)
         status = cli_open(cli, true);

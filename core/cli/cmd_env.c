@@ -214,10 +214,18 @@ run_create(struct cli *cli)
     if (result == 0)
         result =
             billet_store_of(store)->environment_insert(store, &environment, &activity, &cli->error);
+    struct billet_environment saved = BILLET_ENVIRONMENT_INIT;
     if (result == 0 && cli->json)
-        cli_print_json(environment_json(&environment));
-    else if (result == 0)
+        result = billet_store_of(store)->environment_get(store, environment.tenant, name, &saved,
+                                                         &cli->error);
+    if (result == 0 && cli->json) {
+        json_t *object = environment_json(&saved);
+        json_object_set_new(object, "format_version", json_string(BILLET_FORMAT_VERSION));
+        cli_print_json(object);
+    } else if (result == 0) {
         printf("%s\n", environment.name);
+    }
+    billet_environment_free(&saved);
     billet_environment_free(&environment);
     cli_environment_form_free(&form);
     return result < 0 ? cli_fail(cli) : BILLET_EXIT_OK;
@@ -252,7 +260,7 @@ run_edit(struct cli *cli)
     if (result == 0)
         result = billet_context_store(cli->context, &store, &cli->error);
     if (result == 0)
-        result = note(cli, "environment.updated", &environment, &activity, &details);
+        result = note(cli, "environment.changed", &environment, &activity, &details);
     if (result == 0)
         result =
             billet_store_of(store)->environment_update(store, &environment, &activity, &cli->error);
@@ -354,7 +362,10 @@ run_delete(struct cli *cli)
         result = refuse_file_or_builtin(cli, &environment);
     if (result == 0)
         result = billet_context_store(cli->context, &store, &cli->error);
-    struct billet_lease_filter filter = {.tenant = cli->context->tenant, .environment = name};
+    /* One that every tenant may use has leases of all of them. */
+    bool everyone = environment.tenant != NULL && environment.tenant[0] == '\0';
+    struct billet_lease_filter filter = {
+        .tenant = everyone ? NULL : cli->context->tenant, .environment = name, .limit = INT64_MAX};
     cli_table_open(&dependents.table, headings);
     if (result == 0)
         result = billet_store_of(store)->lease_list(store, &filter, count_dependent, &dependents,
@@ -376,8 +387,8 @@ run_delete(struct cli *cli)
         result = billet_error_hint(&cli->error, "give --yes to delete without being asked");
     }
     if (result == 0 && !dry_run) {
-        note(cli, "environment.deleted", &environment, &activity, &details);
-        result = billet_store_of(store)->environment_remove(store, cli->context->tenant, name,
+        note(cli, "environment.removed", &environment, &activity, &details);
+        result = billet_store_of(store)->environment_remove(store, environment.tenant, name,
                                                             &activity, &cli->error);
     }
     billet_strings_free(&dependents.table.cells);
@@ -403,30 +414,28 @@ const struct cli_command cli_env_show = {"env show",      "NAME", "Show one envi
                                          run_show,        false};
 
 static const char *const create_examples[] = {
-    "billet env create tests --driver sandbox --option memory_max=1GiB --option env.CI=yes",
+    "billet env create tests -d sandbox -o memory_max=1GiB -o env.CI=yes",
     "billet env create tests --file tests.conf", "billet env create build1 --interactive", NULL};
-const struct cli_command cli_env_create = {
-    "env create",
-    "NAME --driver DRIVER [--option KEY=VALUE]... | NAME --file FILE | NAME --interactive",
-    "Save a new environment in the store",
-    "billet-env(1)",
-    cli_environment_form_options,
-    create_examples,
-    run_create,
-    false};
+const struct cli_command cli_env_create = {"env create",
+                                           "NAME -d DRIVER | -f FILE | -i [OPTION...]",
+                                           "Save a new environment in the store",
+                                           "billet-env(1)",
+                                           cli_environment_form_options,
+                                           create_examples,
+                                           run_create,
+                                           false};
 
 static const char *const edit_examples[] = {
     "billet env edit tests --option memory_max=4GiB --unset env.CI",
     "billet env edit tests --status active", NULL};
-const struct cli_command cli_env_edit = {
-    "env edit",
-    "NAME [--option KEY=VALUE]... [--unset KEY]... [--status STATUS]",
-    "Change a stored environment",
-    "billet-env(1)",
-    cli_environment_form_options,
-    edit_examples,
-    run_edit,
-    false};
+const struct cli_command cli_env_edit = {"env edit",
+                                         "NAME [-o KEY=VALUE] [-u KEY] [-s STATUS] [OPTION...]",
+                                         "Change a stored environment",
+                                         "billet-env(1)",
+                                         cli_environment_form_options,
+                                         edit_examples,
+                                         run_edit,
+                                         false};
 
 static const struct cli_option archive_options[] = {
     {"reason", 'r', "TEXT", "why; shown to whoever tries to use it"},

@@ -29,11 +29,11 @@ record(struct cli *cli, const struct billet_environment *environment, bool draft
 {
     struct billet_store *store = NULL;
     struct billet_error error = BILLET_ERROR_INIT;
-    const struct billet_activity row = {.action = draft ? "probe.draft" : "probe.done",
+    const struct billet_activity row = {.action = ok ? "probe.passed" : "probe.failed",
                                         .tenant = cli->context->tenant,
                                         .environment = environment->name,
                                         .actor = cli->context->actor,
-                                        .details = ok ? "{\"ok\":true}" : "{\"ok\":false}"};
+                                        .details = draft ? "{\"draft\":true}" : "{}"};
     if (billet_context_store(cli->context, &store, &error) < 0 ||
         billet_store_of(store)->activity_add(store, &row, 1, &error) < 0)
         billet_log(BILLET_LOG_WARNING, "the probe was not recorded: %s", error.message);
@@ -43,7 +43,9 @@ static int
 run_probe(struct cli *cli)
 {
     struct billet_environment environment = BILLET_ENVIRONMENT_INIT;
-    struct billet_run_result ran;
+    struct billet_run_result ran = {0};
+    struct billet_signals signals = BILLET_SIGNALS_INIT;
+    bool cancelled = false;
     struct cli_checks checks;
     const char *draft = NULL;
     for (int id; (id = cli_next(cli, false)) != 0;) {
@@ -69,8 +71,10 @@ run_probe(struct cli *cli)
     cli_checks_open(&checks, cli);
     cli_checks_environment(&checks, &environment);
     if (checks.failures == 0) {
-        if (billet_run_probe(cli->context, &environment, &ran, &cli->error) < 0) {
+        if (billet_signals_open(&signals, &cli->error) < 0 ||
+            billet_run_probe(cli->context, &environment, &signals, &ran, &cli->error) < 0) {
             cli_checks_error(&checks, "run", &cli->error);
+            cancelled = ran.ending.outcome == BILLET_OUTCOME_CANCELLED;
         } else {
             char message[128];
             int64_t total = 0;
@@ -83,7 +87,9 @@ run_probe(struct cli *cli)
     }
     record(cli, &environment, draft != NULL, checks.failures == 0);
     billet_environment_free(&environment);
-    return cli_checks_finish(&checks);
+    billet_signals_close(&signals);
+    status = cli_checks_finish(&checks);
+    return cancelled ? billet_ending_status(&ran.ending) : status;
 }
 
 static const struct cli_option options[] = {

@@ -164,6 +164,15 @@ activity_json(const struct billet_activity *activity)
         "{s:I, s:s, s:s, s:s, s:I}", "sequence", (json_int_t)activity->sequence, "time", time,
         "action", activity->action, "actor", activity->actor, "fence", (json_int_t)activity->fence);
     json_object_set_new(object, "details", parsed(activity->details));
+    const struct {
+        const char *key;
+        const char *value;
+    } ids[] = {{"tenant", activity->tenant}, {"environment", activity->environment},
+               {"lease", activity->lease},   {"run", activity->run},
+               {"agent", activity->agent},   {"issue", activity->issue}};
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+        json_object_set_new(object, ids[i].key,
+                            json_string(ids[i].value != NULL ? ids[i].value : ""));
     return object;
 }
 

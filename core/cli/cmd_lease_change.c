@@ -40,13 +40,16 @@ run_acquire(struct cli *cli)
         status = cli_fail(cli);
     run.request.session.signals = &run.signals;
     if (status == 0 && billet_run_hold(cli->context, &run.request.session, run.request.held_ttl_ns,
-                                       &result, &cli->error) < 0)
+                                       &result, &cli->error) < 0) {
         status = cli_fail(cli);
-    else if (status == 0 && cli->json)
+        if (result.ending.outcome == BILLET_OUTCOME_CANCELLED)
+            status = billet_ending_status(&result.ending);
+    } else if (status == 0 && cli->json) {
         cli_print_json(json_pack("{s:s, s:s}", "format_version", BILLET_FORMAT_VERSION, "lease",
                                  result.lease));
-    else if (status == 0)
+    } else if (status == 0) {
         printf("%s\n", result.lease);
+    }
     cli_run_free(&run);
     return status;
 }
@@ -57,17 +60,26 @@ run_acquire(struct cli *cli)
 static int
 end_leases(struct cli *cli, bool force)
 {
-    int status = cli_read_arguments(cli, 1, 1000);
     struct billet_signals signals = BILLET_SIGNALS_INIT;
-    if (status == 0)
-        status = cli_open(cli, false);
+    bool forget = false;
+    for (int id; (id = cli_next(cli, false)) != 0;) {
+        if (id < 0)
+            return cli_usage_status(cli);
+        forget = forget || id == 'f';
+    }
+    if (cli->arguments.count == 0)
+        return cli_usage(cli, "usage: billet %s %s", cli->command->name, cli->command->synopsis);
+    int status = cli_open(cli, false);
     if (status != 0)
         return status;
     /* A half-done end is recorded and can be repeated, but need not be made by a Ctrl-C. */
     billet_signals_open(&signals, &cli->error);
     for (size_t i = 0; i < cli->arguments.count; i++) {
         billet_error_clear(&cli->error);
-        if (billet_run_end_lease(cli->context, cli->arguments.items[i], force, &cli->error) < 0)
+        const char *lease = cli->arguments.items[i];
+        int result = forget ? billet_run_forget_lease(cli->context, lease, &cli->error)
+                            : billet_run_end_lease(cli->context, lease, force, &cli->error);
+        if (result < 0)
             status = cli_fail(cli);
     }
     billet_signals_close(&signals);
@@ -153,7 +165,7 @@ run_reap(struct cli *cli)
     if (result == 0)
         result =
             billet_reap(store, &options, destroy_resource, report, &state, &counts, &cli->error);
-    if (cli->json)
+    if (cli->json && result == 0)
         cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:O}", "format_version",
                                  BILLET_FORMAT_VERSION, "reaped", (json_int_t)counts.reaped,
                                  "failed", (json_int_t)counts.failed, "kept",
@@ -196,11 +208,19 @@ const struct cli_command cli_lease_release = {
     "lease release",   "LEASE...", "End leases that no command is using",
     "billet-lease(1)", NULL,       release_examples,
     run_release,       false};
+static const struct cli_option destroy_options[] = {
+    {"forget", 'f', NULL, "end the record though the resource stays"},
+    CLI_OPTION_END,
+};
 static const char *const destroy_examples[] = {"billet lease destroy 0193c1f0", NULL};
-const struct cli_command cli_lease_destroy = {
-    "lease destroy",   "LEASE...", "End leases and whatever still runs on them",
-    "billet-lease(1)", NULL,       destroy_examples,
-    run_destroy,       false};
+const struct cli_command cli_lease_destroy = {"lease destroy",
+                                              "[--forget] LEASE...",
+                                              "End leases and whatever still runs on them",
+                                              "billet-lease(1)",
+                                              destroy_options,
+                                              destroy_examples,
+                                              run_destroy,
+                                              false};
 
 static const struct cli_option reap_options[] = {
     {"dry-run", 'n', NULL, "only say what would be ended"},

@@ -57,6 +57,7 @@ struct cli {
     struct billet_strings arguments;
     bool json;
     bool no_headings;
+    bool level_given; /* --verbose or --quiet */
     struct billet_context_request request;
     struct billet_strings set;
     struct billet_context *context;
@@ -81,5 +82,8 @@ int cli_fail(struct cli *cli);
 void cli_help(const struct cli_command *command);
 
 extern const struct cli_option cli_common_options[];
+
+/* billet complete -- WORD...: candidates for the last word; never fails, never says why. */
+int cli_complete(int argc, char **argv);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/heap.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/command.h"
@@ -30,6 +31,12 @@ cli_open(struct cli *cli, bool tolerant)
     billet_error_clear(&cli->error);
     if (billet_context_open(&cli->request, tolerant, &cli->context, &cli->error) < 0)
         return cli_fail(cli);
+    static const int levels[] = {BILLET_LOG_ERROR, BILLET_LOG_WARNING, BILLET_LOG_INFO,
+                                 BILLET_LOG_DEBUG};
+    const struct billet_value *level =
+        billet_configuration_value(cli->context->configuration, "billet", "", "log_level");
+    if (!cli->level_given && level->number >= 0 && level->number <= 3)
+        billet_log_setup("billet", levels[level->number], false);
     return 0;
 }
 
@@ -118,7 +125,7 @@ unknown_verb(int argc, char **argv)
 }
 
 /* What every process of billet wants: standard descriptors open, no core file with what passes
- * through memory, writes to closed pipes as errors. */
+ * through memory, writes to closed pipes and beyond limits as errors. */
 static void
 prepare_process(void)
 {
@@ -130,6 +137,7 @@ prepare_process(void)
     if (fd > STDERR_FILENO)
         close(fd);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit of the size of files is an error like a full disk */
     if (secure_getenv("BILLET_DEBUG_CORE") == NULL) {
         setrlimit(RLIMIT_CORE, &none);
         prctl(PR_SET_DUMPABLE, 0);
@@ -142,6 +150,7 @@ main(int argc, char **argv)
     struct cli cli = {.error = BILLET_ERROR_INIT};
     int words = 0;
 
+    billet_heap_prepare();
     prepare_process();
     billet_log_setup("billet", BILLET_LOG_WARNING, false);
     if (argc < 2) {
@@ -158,6 +167,8 @@ main(int argc, char **argv)
         print_overview(stdout);
         return fflush(stdout) == 0 ? BILLET_EXIT_OK : BILLET_EXIT_FAILED;
     }
+    if (strcmp(argv[1], "complete") == 0)
+        return cli_complete(argc - 2, argv + 2);
     argc -= 1 + help;
     argv += 1 + help;
     cli.command = find_command(argc, argv, &words);

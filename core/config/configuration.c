@@ -183,6 +183,16 @@ find_kind(const char *name)
     return NULL;
 }
 
+bool
+billet_configuration_core_keys(const char *kind, struct billet_strings *names)
+{
+    const struct kind *found = find_kind(kind);
+    for (size_t i = 0; found != NULL && i < found->count; i++)
+        if (!billet_strings_add(names, found->options[i].name))
+            return false;
+    return true;
+}
+
 static bool
 is_shipped(const char *name)
 {

@@ -22,6 +22,8 @@ int billet_configuration_override(struct billet_configuration *configuration,
 int billet_configuration_finish(struct billet_configuration *configuration,
                                 struct billet_diagnostics *diagnostics, struct billet_error *error);
 
+/* The names of core's own keys in sections of that kind are added to the list, for suggestions. */
+bool billet_configuration_core_keys(const char *kind, struct billet_strings *names);
 /* "[environment build1]" */
 void billet_section_describe(const struct billet_section *section, char *to, size_t size);
 /* The keys that struct billet_environment holds apart: driver (required), tenant, description. */

@@ -3,8 +3,10 @@
 
 #include <billet/driver.h>
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -188,10 +190,18 @@ billet_environment_from_file(const char *path, struct billet_environment *enviro
     struct billet_document document = BILLET_DOCUMENT_INIT;
     struct billet_configuration *view = NULL;
     size_t errors = diagnostics->errors;
-    int result = billet_configuration_read_file(path, &document, diagnostics, error);
+    /* The trusted walk begins at the root. */
+    cleanup_free char *directory = path[0] != '/' ? getcwd(NULL, 0) : NULL;
+    cleanup_free char *whole = NULL;
+    if (asprintf(&whole, "%s%s%s", directory != NULL ? directory : "", directory != NULL ? "/" : "",
+                 path) < 0) {
+        whole = NULL;
+        return billet_error_no_memory(error);
+    }
+    int result = billet_configuration_read_file(whole, &document, diagnostics, error);
     if (result == 0 && diagnostics->errors == errors &&
         (document.count != 1 || strcmp(document.items[0].kind, "environment") != 0))
-        billet_diagnostics_add(diagnostics, BILLET_DIAGNOSTIC_ERROR, path,
+        billet_diagnostics_add(diagnostics, BILLET_DIAGNOSTIC_ERROR, whole,
                                document.count > 1 ? document.items[1].origin.line : 1, 1,
                                "config_syntax",
                                "a draft has exactly one section [environment NAME]");
@@ -378,6 +388,9 @@ take_json(struct billet_settings *settings, const char *name, const json_t *valu
           struct billet_error *error)
 {
     cleanup_free char *text = billet_json_get_bytes(value);
+    if (text == NULL && json_is_string(value) &&
+        strlen(json_string_value(value)) == json_string_length(value))
+        return billet_error_no_memory(error);
     if (text == NULL)
         return billet_error_set(error, BILLET_CLASS_CONFIG, "value_invalid",
                                 "setting '%.64s' is neither text nor a list of texts", name);

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "config/configuration_private.h"
 
 #define NAME_MAX_BYTES 48
 #define OPTIONS_MAX 256
@@ -178,17 +179,19 @@ billet_options_check(const struct billet_option *options, size_t count, struct b
     return 0;
 }
 
+/* The nearest of the driver's options, and in an environment's section of core's own keys too; ""
+ * when none is near. The text stays while names lives. */
 static const char *
-nearest_option(const struct billet_option *options, size_t count, const char *name)
+nearest_name(const struct billet_option *options, size_t count, const char *who, const char *name,
+             struct billet_strings *names)
 {
-    cleanup_strings struct billet_strings known = BILLET_STRINGS_INIT;
     for (size_t i = 0; i < count; i++)
-        if (!billet_strings_add(&known, options[i].name))
+        if (!billet_strings_add(names, options[i].name))
             return NULL;
-    const char *near = billet_text_nearest(name, billet_strings_list(&known));
-    const struct billet_option *found =
-        near != NULL ? billet_option_find(options, count, near) : NULL;
-    return found != NULL ? found->name : NULL;
+    if (billet_text_starts(who, "[environment ") &&
+        !billet_configuration_core_keys("environment", names))
+        return NULL;
+    return billet_text_nearest(name, billet_strings_list(names));
 }
 
 void
@@ -196,7 +199,8 @@ billet_options_report_unknown(const struct billet_option *options, size_t count,
                               const struct billet_setting *setting,
                               struct billet_diagnostics *diagnostics)
 {
-    const char *near = nearest_option(options, count, setting->name);
+    cleanup_strings struct billet_strings names = BILLET_STRINGS_INIT;
+    const char *near = nearest_name(options, count, who, setting->name, &names);
     int column = setting->name_column != 0 ? setting->name_column : setting->origin.column;
     if (near != NULL)
         billet_diagnostics_add(diagnostics, BILLET_DIAGNOSTIC_ERROR, setting->origin.text,
@@ -305,7 +309,9 @@ resolve_single(struct resolving *state, const struct billet_option *option,
     struct billet_error error = BILLET_ERROR_INIT;
     int64_t number = 0;
 
-    if (billet_option_parse(option, text, &number, &error) < 0) {
+    /* A pattern costs its compilation, and the check of the table has run it on the default. */
+    bool proved = last == NULL && option->pattern != NULL;
+    if (!proved && billet_option_parse(option, text, &number, &error) < 0) {
         report(state, place, &error);
         return;
     }
@@ -369,8 +375,11 @@ billet_options_resolve(const struct billet_option *options, size_t count,
         struct billet_value *value = &made.items[i];
         value->name = add_memory(&made.memory, option->name);
         value->type = option->type;
-        if (value->name == NULL)
+        if (value->name == NULL) {
             report_no_memory(&state, place);
+            billet_values_free(&made); /* readers compare names */
+            return state.result;
+        }
         if (last == NULL && option->default_value == NULL) {
             if ((option->flags & BILLET_OPTION_REQUIRED) == 0)
                 continue;

@@ -86,6 +86,12 @@ is_word(int c)
            c == '-' || c == '.';
 }
 
+static void
+no_memory(struct parser *parser)
+{
+    FAIL_AT(parser, parser->cursor.line, 1, "out_of_memory", "out of memory");
+}
+
 /* Append a run of word bytes; false (reported) when it is too long. */
 static bool
 read_word(struct parser *parser, struct billet_buffer *to)
@@ -101,13 +107,9 @@ read_word(struct parser *parser, struct billet_buffer *to)
         billet_buffer_add_char(to, (char)c);
         step(&parser->cursor);
     }
-    return true;
-}
-
-static void
-no_memory(struct parser *parser)
-{
-    FAIL_AT(parser, parser->cursor.line, 1, "out_of_memory", "out of memory");
+    if (to->failed)
+        no_memory(parser);
+    return !to->failed;
 }
 
 static struct billet_section *

@@ -170,6 +170,8 @@ billet_diagnostics_error(const struct billet_diagnostics *list, struct billet_er
         char place[BILLET_MESSAGE_MAX];
         if (found->severity != BILLET_DIAGNOSTIC_ERROR)
             continue;
+        if (strcmp(found->code, "out_of_memory") == 0)
+            return billet_error_no_memory(error);
         format_place(place, sizeof(place), found);
         int error_class =
             strcmp(found->code, "path_untrusted") == 0 ? BILLET_CLASS_AUTH : BILLET_CLASS_CONFIG;

@@ -56,12 +56,22 @@ int billet_driver_begin(const char *name, const char *path, const struct billet_
                         struct billet_driver_client **client, struct billet_error *error);
 int billet_driver_await(struct billet_driver_client *client, int64_t deadline_ns,
                         struct billet_error *error);
+/* Tell the host to end, without waiting for it: it serves no more calls, and billet_driver_stop has
+ * less to wait for. */
+void billet_driver_dismiss(struct billet_driver_client *client);
 /* End the host (EOF, then kill after 2 s) and free. NULL is fine. */
 void billet_driver_stop(struct billet_driver_client *client);
 
 const struct billet_driver_info *billet_driver_info(const struct billet_driver_client *client);
 int billet_driver_pid(const struct billet_driver_client *client);
 bool billet_driver_alive(const struct billet_driver_client *client);
+
+/* While fd is readable (-1: never; stays the caller's), waiting for the greeting, check_config,
+ * probe, acquire, resume, list, realize and dump end early, with class CANCELLED and code
+ * cancelled: the driver is told to give up, and a host that has not answered after 2 s is killed.
+ * What the call had done by then is unknown, as after a deadline. An answer of success is success.
+ * release and destroy are never interrupted. */
+void billet_driver_set_interrupt(struct billet_driver_client *client, int fd);
 
 /* The value of one secret field, resolved; travels in a sealed memfd. */
 struct billet_driver_secret {
@@ -86,6 +96,11 @@ typedef void billet_driver_check_visit(int outcome, const char *name, const char
                                        const char *hint, void *context);
 typedef void billet_driver_resource_visit(const struct billet_resource *resource, void *context);
 
+/* Send the same ahead, while the host still starts: billet_driver_check_config with the same call
+ * then only takes the answer. To be the first call of a client. */
+int billet_driver_check_config_begin(struct billet_driver_client *client,
+                                     const struct billet_driver_call *call,
+                                     struct billet_error *error);
 int billet_driver_check_config(struct billet_driver_client *client,
                                const struct billet_driver_call *call, struct billet_error *error);
 int billet_driver_probe(struct billet_driver_client *client, const struct billet_driver_call *call,
@@ -97,6 +112,11 @@ struct billet_driver_lease {
     int64_t expires_ns;
     json_t *facts; /* owned by the caller */
 };
+/* Send it, and do something else until billet_driver_acquire takes the answer, which is to be the
+ * next call. */
+int billet_driver_acquire_begin(struct billet_driver_client *client,
+                                const struct billet_driver_call *call, int64_t ttl_ns,
+                                struct billet_error *error);
 int billet_driver_acquire(struct billet_driver_client *client,
                           const struct billet_driver_call *call, int64_t ttl_ns,
                           struct billet_driver_lease *lease, struct billet_error *error);

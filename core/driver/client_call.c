@@ -11,6 +11,10 @@
 
 /* A driver that watches its deadline gets the chance to say so itself. */
 #define DEADLINE_GRACE_NS (BILLET_NS_PER_SECOND / 2)
+/* From the word to give up until the host is killed. */
+#define CANCEL_NS (2 * BILLET_NS_PER_SECOND)
+/* A call that is sent ahead waits until the host has started. */
+#define START_NS (10 * BILLET_NS_PER_SECOND)
 
 static bool
 offers(const struct billet_driver_client *client, int operation)
@@ -85,6 +89,8 @@ client_send(struct billet_driver_client *client, int operation,
     int result = billet_frame_send(
         client->socket, body, all, fd_count,
         deadline_ns > 0 ? deadline_ns : billet_clock_monotonic() + 10 * BILLET_NS_PER_SECOND, &why);
+    if (result == -BILLET_CLASS_LOST && !client->greeted)
+        return 0; /* sent ahead to a host that is gone: why stands in its greeting */
     if (result == -BILLET_CLASS_LOST)
         return client_died(client, name, error);
     if (result == -BILLET_CLASS_TIMEOUT)
@@ -180,28 +186,53 @@ client_take(struct billet_driver_client *client, struct billet_frame *frame, con
     return 1;
 }
 
-/* Ask and wait. arguments is taken over; *result is an object. */
+static int64_t
+deadline_of(int operation, const struct billet_driver_call *call)
+{
+    return call->deadline_ns != 0
+               ? call->deadline_ns
+               : billet_clock_monotonic() + billet_operations[operation].deadline_ns;
+}
+
+/* An end is made all the same: what it would leave has no owner. */
+static bool
+can_be_interrupted(const struct billet_driver_client *client, int operation)
+{
+    return client->interrupt_fd >= 0 && operation != BILLET_OPERATION_release &&
+           operation != BILLET_OPERATION_destroy;
+}
+
+/* The word to give up; a host that cannot take it is killed by the deadline that follows. */
+static void
+tell_cancel(const struct billet_driver_client *client)
+{
+    cleanup_json json_t *body = json_pack("{s:I}", "cancel", (json_int_t)client->last_call);
+    if (body != NULL)
+        billet_frame_send(client->socket, body, NULL, 0, -1, NULL);
+}
+
+/* Wait for the answer to the last call. */
 static int
-ask(struct billet_driver_client *client, int operation, const struct billet_driver_call *call,
-    json_t *arguments, const int *fds, size_t fd_count, const struct client_events *events,
-    json_t **result, struct billet_error *error)
+take_answer(struct billet_driver_client *client, int operation, int64_t deadline_ns,
+            const struct client_events *events, json_t **result, struct billet_error *error)
 {
     const char *name = billet_operations[operation].name;
     struct billet_error why = BILLET_ERROR_INIT;
-    int64_t deadline_ns = call->deadline_ns;
-
-    if (deadline_ns == 0)
-        deadline_ns = billet_clock_monotonic() + billet_operations[operation].deadline_ns;
-    if (arguments == NULL)
-        return billet_error_no_memory(error);
-    int outcome =
-        client_send(client, operation, call, arguments, fds, fd_count, deadline_ns, error);
-    if (outcome < 0)
-        return outcome;
+    bool listens = can_be_interrupted(client, operation);
+    bool cancelled = false;
     for (;;) {
         cleanup_frame struct billet_frame frame = BILLET_FRAME_INIT;
-        outcome =
-            billet_frame_receive(client->socket, &frame, deadline_ns + DEADLINE_GRACE_NS, &why);
+        if (listens && !cancelled && client_interrupted(client, deadline_ns + DEADLINE_GRACE_NS)) {
+            int64_t limit_ns = billet_clock_monotonic() + CANCEL_NS;
+            cancelled = true;
+            tell_cancel(client);
+            deadline_ns = limit_ns < deadline_ns ? limit_ns : deadline_ns;
+        }
+        int outcome =
+            billet_frame_receive(client->socket, &frame,
+                                 cancelled ? deadline_ns : deadline_ns + DEADLINE_GRACE_NS, &why);
+        if (outcome == -BILLET_CLASS_TIMEOUT && cancelled)
+            return client_cancelled(client, name, error);
         /* Also a host that talks without end is late. */
         if (outcome == -BILLET_CLASS_TIMEOUT ||
             billet_clock_monotonic() > deadline_ns + 2 * DEADLINE_GRACE_NS)
@@ -211,9 +242,57 @@ ask(struct billet_driver_client *client, int operation, const struct billet_driv
         if (frame.body == NULL)
             return client_died(client, name, error);
         outcome = client_take(client, &frame, name, client->last_call, events, result, error);
+        if (outcome < 0 && cancelled && !client->dead)
+            return billet_error_set(error, BILLET_CLASS_CANCELLED, "cancelled",
+                                    "cancelled during %s of driver %s", name, client->info.name);
         if (outcome != 0)
             return outcome < 0 ? outcome : 0;
     }
+}
+
+/* Ask and wait. arguments is taken over; *result is an object. */
+static int
+ask(struct billet_driver_client *client, int operation, const struct billet_driver_call *call,
+    json_t *arguments, const int *fds, size_t fd_count, const struct client_events *events,
+    json_t **result, struct billet_error *error)
+{
+    int64_t deadline_ns = deadline_of(operation, call);
+    if (arguments == NULL)
+        return billet_error_no_memory(error);
+    if (can_be_interrupted(client, operation) &&
+        client_interrupted(client, billet_clock_monotonic())) {
+        json_decref(arguments);
+        return billet_error_set(error, BILLET_CLASS_CANCELLED, "cancelled",
+                                "cancelled before %s of driver %s",
+                                billet_operations[operation].name, client->info.name);
+    }
+    int outcome =
+        client_send(client, operation, call, arguments, fds, fd_count, deadline_ns, error);
+    return outcome < 0 ? outcome
+                       : take_answer(client, operation, deadline_ns, events, result, error);
+}
+
+int
+billet_driver_check_config_begin(struct billet_driver_client *client,
+                                 const struct billet_driver_call *call, struct billet_error *error)
+{
+    json_t *arguments = json_object();
+    if (arguments == NULL)
+        return billet_error_no_memory(error);
+    int result = client_send(client, BILLET_OPERATION_check_config, call, arguments, NULL, 0,
+                             deadline_of(BILLET_OPERATION_check_config, call) + START_NS, error);
+    if (result == 0)
+        client->early_call = client->last_call;
+    return result;
+}
+
+/* The last call was sent ahead: now its answer is taken. */
+static bool
+was_sent(struct billet_driver_client *client)
+{
+    bool sent = client->early_call != 0 && client->early_call == client->last_call;
+    client->early_call = 0;
+    return sent;
 }
 
 int
@@ -224,6 +303,9 @@ billet_driver_check_config(struct billet_driver_client *client,
     int ready = client_ready(client, "check_config", error);
     if (ready < 0)
         return ready;
+    if (was_sent(client))
+        return take_answer(client, BILLET_OPERATION_check_config,
+                           deadline_of(BILLET_OPERATION_check_config, call), NULL, &result, error);
     return ask(client, BILLET_OPERATION_check_config, call, json_object(), NULL, 0, NULL, &result,
                error);
 }
@@ -259,6 +341,24 @@ take_lease(struct billet_driver_client *client, const char *during, const json_t
 }
 
 int
+billet_driver_acquire_begin(struct billet_driver_client *client,
+                            const struct billet_driver_call *call, int64_t ttl_ns,
+                            struct billet_error *error)
+{
+    int result = client_ready(client, "acquire", error);
+    if (result < 0)
+        return result;
+    json_t *arguments = json_pack("{s:I}", "ttl", (json_int_t)ttl_ns);
+    if (arguments == NULL)
+        return billet_error_no_memory(error);
+    result = client_send(client, BILLET_OPERATION_acquire, call, arguments, NULL, 0,
+                         deadline_of(BILLET_OPERATION_acquire, call), error);
+    if (result == 0)
+        client->early_call = client->last_call;
+    return result;
+}
+
+int
 billet_driver_acquire(struct billet_driver_client *client, const struct billet_driver_call *call,
                       int64_t ttl_ns, struct billet_driver_lease *lease, struct billet_error *error)
 {
@@ -266,8 +366,12 @@ billet_driver_acquire(struct billet_driver_client *client, const struct billet_d
     int outcome = client_ready(client, "acquire", error);
     if (outcome < 0)
         return outcome;
-    outcome = ask(client, BILLET_OPERATION_acquire, call,
-                  json_pack("{s:I}", "ttl", (json_int_t)ttl_ns), NULL, 0, NULL, &result, error);
+    if (was_sent(client))
+        outcome = take_answer(client, BILLET_OPERATION_acquire,
+                              deadline_of(BILLET_OPERATION_acquire, call), NULL, &result, error);
+    else
+        outcome = ask(client, BILLET_OPERATION_acquire, call,
+                      json_pack("{s:I}", "ttl", (json_int_t)ttl_ns), NULL, 0, NULL, &result, error);
     return outcome < 0 ? outcome : take_lease(client, "acquire", result, lease, error);
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 
@@ -84,6 +85,14 @@ no_exec(const struct billet_driver_client *client, struct billet_error *error)
                             "no command runs on driver %s", client->info.name);
 }
 
+/* A process that the host left behind may hold the socket, so its end need not show there. */
+static bool
+has_ended(const struct billet_driver_client *client)
+{
+    struct pollfd host = {.fd = client->pidfd, .events = POLLIN};
+    return client->pidfd >= 0 && poll(&host, 1, 0) == 1;
+}
+
 int
 billet_driver_exec_step(struct billet_driver_client *client, struct billet_driver_exec_state *state,
                         struct billet_error *error)
@@ -95,9 +104,13 @@ billet_driver_exec_step(struct billet_driver_client *client, struct billet_drive
         __attribute__((cleanup(billet_frame_free))) struct billet_frame frame = BILLET_FRAME_INIT;
         cleanup_json json_t *answer = NULL;
         bool was_started = client->exec_state.started;
+        bool ended = has_ended(client);
         int result = billet_frame_receive(client->socket, &frame, -1, &why);
-        if (result == -BILLET_CLASS_TIMEOUT)
+        if (result == -BILLET_CLASS_TIMEOUT && !ended)
             break;
+        /* What it said before it ended has been read; somebody else holds its socket open. */
+        if (result == -BILLET_CLASS_TIMEOUT)
+            return client_died(client, "exec", error);
         if (result < 0)
             return client_bad_answer(client, "exec", why.message, error);
         if (frame.body == NULL)

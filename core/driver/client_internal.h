@@ -16,10 +16,12 @@ struct billet_driver_client {
     pid_t pid; /* 0 once reaped */
     int pidfd;
     int socket;
+    int interrupt_fd; /* the caller's; -1: none */
     bool greeted;
     bool dead;
     struct billet_error why; /* it died of */
     int64_t last_call;
+    int64_t early_call; /* number of a call whose answer is to be taken later, 0: none */
     /* the exec that runs, 0: none */
     int64_t exec_call;
     int64_t exec_limit_ns; /* the host is killed then; 0: never */
@@ -46,6 +48,12 @@ int client_bad_answer(struct billet_driver_client *client, const char *during, c
                       struct billet_error *error);
 int client_late(struct billet_driver_client *client, const char *during,
                 struct billet_error *error);
+/* Killed because the caller's interrupt came. */
+int client_cancelled(struct billet_driver_client *client, const char *during,
+                     struct billet_error *error);
+/* Wait until a frame can be received or the deadline (CLOCK_MONOTONIC; 0: none) has passed, which
+ * the receiving then finds out: false. True: the interrupt came first. */
+bool client_interrupted(const struct billet_driver_client *client, int64_t deadline_ns);
 /* Not dead, greeted (waits), no exec under way. */
 int client_ready(struct billet_driver_client *client, const char *operation,
                  struct billet_error *error);

@@ -2,6 +2,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,6 +63,7 @@ billet_driver_begin(const char *name, const char *path, const struct billet_driv
     if (made == NULL)
         return billet_error_no_memory(error);
     made->pidfd = -1;
+    made->interrupt_fd = -1;
     billet_text_copy(made->info.name, sizeof(made->info.name), name);
     billet_text_copy(made->info.path, sizeof(made->info.path), path);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
@@ -192,6 +195,43 @@ client_late(struct billet_driver_client *client, const char *during, struct bill
     return client_bury(client, &said);
 }
 
+int
+client_cancelled(struct billet_driver_client *client, const char *during,
+                 struct billet_error *error)
+{
+    struct billet_error said = BILLET_ERROR_INIT;
+    billet_error_set(&said, BILLET_CLASS_CANCELLED, "cancelled",
+                     "cancelled during %s of driver %s, which was killed", during,
+                     client->info.name);
+    if (error != NULL)
+        *error = said;
+    return client_bury(client, &said);
+}
+
+bool
+client_interrupted(const struct billet_driver_client *client, int64_t deadline_ns)
+{
+    for (;;) {
+        int timeout = -1;
+        if (deadline_ns > 0) {
+            int64_t left = (deadline_ns - billet_clock_monotonic() + 999999) / 1000000;
+            timeout = left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+        }
+        struct pollfd wait[] = {{.fd = client->interrupt_fd, .events = POLLIN},
+                                {.fd = client->socket, .events = POLLIN}};
+        int ready = poll(wait, 2, timeout);
+        if (ready < 0 && errno == EINTR)
+            continue;
+        return ready > 0 && wait[0].revents != 0 && wait[1].revents == 0;
+    }
+}
+
+void
+billet_driver_set_interrupt(struct billet_driver_client *client, int fd)
+{
+    client->interrupt_fd = fd;
+}
+
 static bool
 copy_text(const json_t *body, const char *key, char *to, size_t size)
 {
@@ -241,11 +281,13 @@ billet_driver_await(struct billet_driver_client *client, int64_t deadline_ns,
                          client->info.name, client->why.message);
         return -BILLET_CLASS_DRIVER;
     }
+    if (deadline_ns == 0)
+        deadline_ns = billet_clock_monotonic() + GREETING_NS;
     while (!client->greeted) {
         cleanup_frame struct billet_frame frame = BILLET_FRAME_INIT;
-        int result = billet_frame_receive(
-            client->socket, &frame,
-            deadline_ns > 0 ? deadline_ns : billet_clock_monotonic() + GREETING_NS, &why);
+        if (client_interrupted(client, deadline_ns))
+            return client_cancelled(client, "the start", error);
+        int result = billet_frame_receive(client->socket, &frame, deadline_ns, &why);
         if (result == -BILLET_CLASS_TIMEOUT)
             return client_late(client, "its start", error);
         if (result < 0 || frame.fd_count > 0)
@@ -292,6 +334,16 @@ billet_driver_start(const char *name, const char *path, const struct billet_driv
     }
     *client = made;
     return 0;
+}
+
+void
+billet_driver_dismiss(struct billet_driver_client *client)
+{
+    if (client->dead)
+        return;
+    billet_close(&client->socket);
+    client->dead = true;
+    billet_error_set(&client->why, BILLET_CLASS_DRIVER, "driver_gone", "it was told to end");
 }
 
 void

@@ -231,6 +231,7 @@ billet_frame_receive(int socket, struct billet_frame *frame, int64_t deadline_ns
     ssize_t got;
 
     *frame = (struct billet_frame)BILLET_FRAME_INIT;
+    bool reset = false;
     for (;;) {
         message = (struct msghdr){.msg_iov = &part,
                                   .msg_iovlen = 1,
@@ -241,6 +242,12 @@ billet_frame_receive(int socket, struct billet_frame *frame, int64_t deadline_ns
             break;
         if (errno == EINTR)
             continue;
+        /* Said once when the peer left something of ours unread; what it sent before is still
+         * there. */
+        if (errno == ECONNRESET && !reset) {
+            reset = true;
+            continue;
+        }
         if (peer_gone(errno))
             return 0;
         if (errno != EAGAIN)

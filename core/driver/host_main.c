@@ -15,11 +15,16 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/heap.h"
 #include "driver/client.h"
 #include "driver/host.h"
 #include "driver/operation.h"
 
 #define STATUS_USAGE 125
+
+#if defined(BILLET_COVERAGE)
+extern void __gcov_dump(void);
+#endif
 
 /* Leaving runs no destructor of the driver: what it links may not survive one. A leak checker works
  * at exit, so a build with sanitizers takes the long way. */
@@ -29,6 +34,9 @@ leave(int status)
 #if defined(__SANITIZE_ADDRESS__)
     exit(status);
 #else
+#if defined(BILLET_COVERAGE)
+    __gcov_dump();
+#endif
     _exit(status);
 #endif
 }
@@ -74,6 +82,18 @@ greet(struct host *host)
     return result;
 }
 
+/* The core sends its first call before it has read the greeting. A socket that is closed over
+ * frames that nobody has read resets its peer, which then loses the reason for the failure. */
+static void
+await_hangup(int socket)
+{
+    for (;;) {
+        cleanup_frame struct billet_frame frame = BILLET_FRAME_INIT;
+        if (billet_frame_receive(socket, &frame, 0, NULL) < 0 || frame.body == NULL)
+            return;
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -88,13 +108,16 @@ main(int argc, char **argv)
                         .path = argv[2],
                         .directories = {"", argv[3], argv[4], argv[5]},
                         .socket = BILLET_HOST_SOCKET};
+    billet_heap_prepare();
     harden();
     /* What the driver starts must not hold the socket. */
     if (fcntl(host.socket, F_SETFD, FD_CLOEXEC) != 0)
         return STATUS_USAGE;
     host_table_fill(&host);
-    if (greet(&host) < 0)
+    if (greet(&host) < 0) {
+        await_hangup(host.socket);
         leave(STATUS_USAGE);
+    }
     for (;;) {
         cleanup_frame struct billet_frame frame = BILLET_FRAME_INIT;
         struct billet_error error = BILLET_ERROR_INIT;

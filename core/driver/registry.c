@@ -280,9 +280,7 @@ billet_registry_find(const char *const *directories,
         *entry = found;
         billet_error_set(error, BILLET_CLASS_CONFIG, "driver_disabled", "driver %s is not enabled",
                          name);
-        return billet_error_hint(
-            error, "billet driver enable %s, or in billet.conf: [driver %s] enabled = yes", name,
-            name);
+        return billet_error_hint(error, "write in billet.conf: [driver %s] enabled = yes", name);
     default:
         *entry = found;
         billet_error_set(error, BILLET_CLASS_DRIVER, "driver_broken",

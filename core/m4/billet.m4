@@ -22,7 +22,7 @@ AS_CASE([$enable_sanitizers],
   [no], [],
   [yes], [SANITIZER_FLAGS="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"],
   [SANITIZER_FLAGS="-fsanitize=$enable_sanitizers -fno-omit-frame-pointer"])
-AS_IF([test "x$enable_coverage" = xyes], [SANITIZER_FLAGS="$SANITIZER_FLAGS --coverage"])
+AS_IF([test "x$enable_coverage" = xyes], [SANITIZER_FLAGS="$SANITIZER_FLAGS --coverage -DBILLET_COVERAGE"])
 AC_SUBST([WARNING_CFLAGS])
 AC_SUBST([SANITIZER_FLAGS])
 AM_CONDITIONAL([SANITIZERS], [test "x$enable_sanitizers" != xno])

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/log.h"
 
 #define START_DEADLINE (10 * BILLET_NS_PER_SECOND)
 
@@ -29,22 +30,14 @@ billet_cleanup_settings(const struct billet_lease *lease, struct billet_settings
     return result;
 }
 
-int
-billet_cleanup_resource(struct billet_context *context, const struct billet_lease *lease,
-                        struct billet_error *error)
+/* One attempt with a host of its own. *crashed: it died of something else than the answer. */
+static int
+destroy_once(struct billet_context *context, const struct billet_lease *lease,
+             const struct billet_settings *settings, const json_t *facts, bool *crashed,
+             struct billet_error *error)
 {
-    struct billet_settings settings = BILLET_SETTINGS_INIT;
     struct billet_driver_client *client = NULL;
-    struct billet_store *store = NULL;
-    cleanup_json json_t *facts = NULL;
-
-    int result = billet_context_store(context, &store, error); /* for the deployment id */
-    if (result == 0)
-        result = billet_cleanup_settings(lease, &settings, error);
-    if (result == 0 && lease->facts != NULL && lease->facts[0] != '\0')
-        result = billet_json_parse(lease->facts, strlen(lease->facts), &facts, error);
-    if (result == 0)
-        result = billet_context_driver(context, lease->driver, &client, error);
+    int result = billet_context_driver(context, lease->driver, &client, error);
     if (result == 0)
         result = billet_driver_await(client, billet_clock_monotonic() + START_DEADLINE, error);
     if (result == 0) {
@@ -60,10 +53,36 @@ billet_cleanup_resource(struct billet_context *context, const struct billet_leas
             .fence = (uint64_t)lease->fence,
             .generation = (uint64_t)lease->generation,
         };
-        struct billet_driver_call call = {.identity = &identity, .settings = &settings};
+        struct billet_driver_call call = {.identity = &identity, .settings = settings};
         result = billet_driver_destroy(client, &call, lease->ref, facts, error);
     }
+    *crashed = result < 0 && strcmp(error->code, "driver_crashed") == 0;
     billet_driver_stop(client);
+    return result;
+}
+
+int
+billet_cleanup_resource(struct billet_context *context, const struct billet_lease *lease,
+                        struct billet_error *error)
+{
+    struct billet_settings settings = BILLET_SETTINGS_INIT;
+    struct billet_store *store = NULL;
+    cleanup_json json_t *facts = NULL;
+    bool crashed = false;
+
+    int result = billet_context_store(context, &store, error); /* for the deployment id */
+    if (result == 0)
+        result = billet_cleanup_settings(lease, &settings, error);
+    if (result == 0 && lease->facts != NULL && lease->facts[0] != '\0')
+        result = billet_json_parse(lease->facts, strlen(lease->facts), &facts, error);
+    if (result == 0)
+        result = destroy_once(context, lease, &settings, facts, &crashed, error);
+    /* A host that was killed says nothing about the resource: destroy can be repeated. */
+    if (crashed) {
+        billet_log(BILLET_LOG_INFO, "%s; trying once more", error->message);
+        billet_error_clear(error);
+        result = destroy_once(context, lease, &settings, facts, &crashed, error);
+    }
     billet_settings_free(&settings);
     if (result < 0) {
         billet_error_wrap(error, "cannot remove the resource of lease %s", lease->id);

@@ -216,32 +216,47 @@ billet_context_close(struct billet_context *context)
 }
 
 int
+billet_context_store_url(struct billet_context *context, struct billet_error *error)
+{
+    const struct billet_configuration *configuration = context->configuration;
+    const struct billet_value *url = billet_configuration_value(configuration, "store", "", "url");
+    const struct billet_value *timeout =
+        billet_configuration_value(configuration, "store", "", "lock_timeout");
+    bool configured = url != NULL && url->is_set && url->string[0] != '\0';
+    /* One that is wrong is reported elsewhere; config check and doctor go on. */
+    const char *wait = timeout != NULL && timeout->is_set ? timeout->string : "10s";
+    int made;
+    if (context->store_url != NULL)
+        return 0;
+    if (!configured)
+        made = asprintf(&context->store_url, "sqlite:%s/billet.db?lock_timeout=%s",
+                        context->state_directory, wait);
+    else if (billet_text_starts(url->string, "sqlite:") && strchr(url->string, '?') == NULL)
+        made = asprintf(&context->store_url, "%s?lock_timeout=%s", url->string, wait);
+    else
+        made = asprintf(&context->store_url, "%s", url->string);
+    if (made < 0)
+        context->store_url = NULL;
+    return context->store_url != NULL ? 0 : billet_error_no_memory(error);
+}
+
+int
 billet_context_store(struct billet_context *context, struct billet_store **store,
                      struct billet_error *error)
 {
     if (context->store == NULL) {
-        const struct billet_value *url =
-            billet_configuration_value(context->configuration, "store", "", "url");
-        bool configured = url != NULL && url->is_set && url->string[0] != '\0';
-        if (context->store_url == NULL) {
-            if (configured)
-                context->store_url = strdup(url->string);
-            else if (asprintf(&context->store_url, "sqlite:%s/billet.db",
-                              context->state_directory) < 0)
-                context->store_url = NULL;
-            if (context->store_url == NULL)
-                return billet_error_no_memory(error);
-        }
+        int result = billet_context_store_url(context, error);
+        if (result < 0)
+            return result;
         bool create = billet_text_starts(context->store_url, "sqlite:");
-        int result = billet_store_open(context->store_directories, context->store_url, create,
-                                       &context->store, error);
+        result = billet_store_open(context->store_directories, context->store_url, create,
+                                   &context->store, error);
         if (result < 0)
             return result;
-        struct billet_store_info info;
-        result = billet_store_of(context->store)->info(context->store, &info, error);
+        result =
+            billet_store_of(context->store)->deployment(context->store, context->deployment, error);
         if (result < 0)
             return result;
-        billet_text_copy(context->deployment, sizeof(context->deployment), info.deployment);
     }
     *store = context->store;
     return 0;

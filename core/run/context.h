@@ -47,6 +47,9 @@ int billet_context_open(const struct billet_context_request *request, bool toler
                         struct billet_context **context, struct billet_error *error);
 void billet_context_close(struct billet_context *context);
 
+/* Find context->store_url: the configured one, else that of the state directory; lock_timeout of
+ * the configuration where the url has none. */
+int billet_context_store_url(struct billet_context *context, struct billet_error *error);
 /* The store, opened and made when it is the default SQLite one. */
 int billet_context_store(struct billet_context *context, struct billet_store **store,
                          struct billet_error *error);

@@ -15,6 +15,10 @@
 #define TICK_NS BILLET_NS_PER_SECOND
 #define SIGNALS_UNTIL_KILL 3
 
+/* A signal that comes before the command runs waits for it this long, then the start is cancelled.
+ */
+#define START_PATIENCE_NS (2 * BILLET_NS_PER_SECOND)
+
 enum {
     SLOT_DRIVER,
     SLOT_ENDING,
@@ -30,6 +34,9 @@ struct loop {
     int64_t next_beat_ns;
     bool told_start;
     bool cancelled;
+    int held[SIGNALS_UNTIL_KILL]; /* signals that came before the start */
+    int held_count;
+    int64_t held_since_ns;
     int lost; /* what the heartbeat returned */
     struct billet_error lost_error;
 };
@@ -59,11 +66,25 @@ take_signals(struct loop *loop)
         return;
     for (int number; (number = billet_signals_take(drive->signals)) != 0;) {
         if (drive->signals->count >= SIGNALS_UNTIL_KILL ||
-            (info->capabilities & BILLET_CAN_SIGNAL) == 0)
+            (info->capabilities & BILLET_CAN_SIGNAL) == 0) {
             cancel(loop);
-        else if (billet_driver_exec_signal(drive->client, number, 0, 0, &error) < 0)
-            billet_log(BILLET_LOG_WARNING, "cannot pass on signal %d: %s", number, error.message);
+        } else {
+            loop->held[loop->held_count++] = number;
+            loop->held_since_ns = billet_clock_monotonic();
+        }
+        /* A command that ignores it would go on for ever, on a terminal that nobody can reach. */
+        if (number == SIGHUP && drive->pty && !isatty(drive->fds[0]))
+            cancel(loop);
     }
+    for (int i = 0; loop->state.started && i < loop->held_count; i++)
+        if (billet_driver_exec_signal(drive->client, loop->held[i], 0, 0, &error) < 0)
+            billet_log(BILLET_LOG_WARNING, "cannot pass on signal %d: %s", loop->held[i],
+                       error.message);
+    if (loop->state.started)
+        loop->held_count = 0;
+    else if (loop->held_count > 0 &&
+             billet_clock_monotonic() - loop->held_since_ns > START_PATIENCE_NS)
+        cancel(loop);
     if (billet_signals_resized(drive->signals) && drive->pty &&
         billet_terminal_size(drive->fds, 3, &rows, &columns))
         billet_driver_exec_signal(drive->client, SIGWINCH, rows, columns, &error);
@@ -96,7 +117,7 @@ poll_once(struct loop *loop)
     }
     size_t used = billet_streams_poll(&loop->streams, set + SLOT_STREAMS);
     int64_t wait_ns = TICK_NS;
-    if (loop->drive->beat != NULL) {
+    if (loop->drive->beat != NULL && loop->lost == 0) {
         int64_t until = loop->next_beat_ns - billet_clock_monotonic();
         wait_ns = until < wait_ns ? (until > 0 ? until : 0) : wait_ns;
     }

@@ -14,9 +14,14 @@
 static int
 refuse_busy(const struct billet_lease *lease, struct billet_error *error)
 {
+    bool ending = lease->state == BILLET_LEASE_RELEASING;
     billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "lease_busy",
-                     "lease %s is in use by a running command", lease->id);
-    error->retryable = 0;
+                     ending ? "lease %s is being ended by another process"
+                            : "lease %s is in use by a running command",
+                     lease->id);
+    error->retryable = ending;
+    if (ending)
+        return -BILLET_CLASS_UNAVAILABLE;
     return billet_error_hint(error, "'billet lease destroy %s' ends it with its command",
                              lease->id);
 }
@@ -24,7 +29,7 @@ refuse_busy(const struct billet_lease *lease, struct billet_error *error)
 /* Take the row, remove the resource, end the row. */
 static int
 end_loaded(struct billet_context *context, struct billet_lease_session *session, bool force,
-           struct billet_error *error)
+           bool forget, struct billet_error *error)
 {
     struct billet_error problem = BILLET_ERROR_INIT;
     bool alive = billet_owner_judge(session->lease.owner) == BILLET_OWNER_ALIVE;
@@ -38,18 +43,24 @@ end_loaded(struct billet_context *context, struct billet_lease_session *session,
         return result;
     if (billet_cleanup_resource(context, &session->lease, &problem) < 0) {
         result = billet_lease_cleanup_failed(session, problem.message, error);
+        if (result == 0 && forget) {
+            billet_log(BILLET_LOG_WARNING, "lease %s: %s", session->lease.id, problem.message);
+            billet_error_wrap(&problem, "forgotten by an operator");
+            return billet_lease_finish(session, true, problem.message, error);
+        }
         if (result == 0) {
             *error = problem;
-            result = billet_error_hint(error, "'billet lease reap' tries again");
+            result = billet_error_hint(error, "'billet lease reap' tries again; 'billet lease "
+                                              "destroy --forget' gives the resource up");
         }
         return result;
     }
     return billet_lease_finish(session, alive, alive ? "destroyed by an operator" : NULL, error);
 }
 
-int
-billet_run_end_lease(struct billet_context *context, const char *lease, bool force,
-                     struct billet_error *error)
+static int
+end_lease(struct billet_context *context, const char *lease, bool force, bool forget,
+          struct billet_error *error)
 {
     struct billet_lease_session session = BILLET_LEASE_SESSION_INIT;
     struct billet_store *store = NULL;
@@ -58,7 +69,21 @@ billet_run_end_lease(struct billet_context *context, const char *lease, bool for
         result =
             billet_lease_attach(&session, store, context->tenant, lease, context->actor, error);
     if (result == 0)
-        result = end_loaded(context, &session, force, error);
+        result = end_loaded(context, &session, force, forget, error);
     billet_lease_session_free(&session);
     return result;
+}
+
+int
+billet_run_end_lease(struct billet_context *context, const char *lease, bool force,
+                     struct billet_error *error)
+{
+    return end_lease(context, lease, force, false, error);
+}
+
+int
+billet_run_forget_lease(struct billet_context *context, const char *lease,
+                        struct billet_error *error)
+{
+    return end_lease(context, lease, true, true, error);
 }

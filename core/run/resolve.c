@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -190,9 +191,14 @@ choice_of_workspace(const char *workspace, char **name, struct billet_error *err
         path = NULL;
         return billet_error_no_memory(error);
     }
-    cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    /* A workspace that cannot be entered is told as such later. */
+    cleanup_fd int directory = open(workspace, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0 || access(workspace, X_OK) != 0)
+        return 0;
+    cleanup_fd int fd =
+        openat(directory, CHOICE_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     struct stat status;
-    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
+    if (fd < 0 && errno == ENOENT)
         return 0;
     if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
         billet_error_set(error, BILLET_CLASS_CONFIG, "config_invalid",
@@ -202,16 +208,20 @@ choice_of_workspace(const char *workspace, char **name, struct billet_error *err
     int result = billet_io_read_all(fd, &text, CHOICE_FILE_LIMIT, error);
     if (result < 0)
         return billet_error_wrap(error, "%s", path);
-    char *rest = NULL;
+    if (text.length > 0 && memchr(text.data, '\0', text.length) != NULL) {
+        billet_error_set(error, BILLET_CLASS_CONFIG, "config_invalid", "%s holds a NUL byte", path);
+        return billet_error_hint(error, "name the environment with -e to do without it");
+    }
     int number = 0;
     cleanup_free char *copy = billet_buffer_steal(&text);
     if (copy == NULL)
         return billet_error_no_memory(error);
-    for (char *line = strtok_r(copy, "\n", &rest); line != NULL;
-         line = strtok_r(NULL, "\n", &rest)) {
+    char *rest = copy;
+    /* strsep, not strtok: empty lines count */
+    for (char *line = strsep(&rest, "\n"); line != NULL; line = strsep(&rest, "\n")) {
         number++;
         line += strspn(line, " \t");
-        if (line[0] == '\0' || line[0] == '#' || line[0] == ';')
+        if (line[strspn(line, "\r")] == '\0' || line[0] == '#' || line[0] == ';')
             continue;
         size_t key = strcspn(line, " \t=");
         char *value = line + key;
@@ -219,9 +229,11 @@ choice_of_workspace(const char *workspace, char **name, struct billet_error *err
         bool equals = *value == '=';
         value += equals;
         value += strspn(value, " \t");
-        value[strcspn(value, " \t\r")] = '\0';
+        char *end = value + strcspn(value, " \t\r");
+        bool alone = end[strspn(end, " \t\r")] == '\0';
+        *end = '\0';
         if (key != 11 || strncmp(line, "environment", 11) != 0 || !equals || *name != NULL ||
-            !billet_text_is_name(value)) {
+            !alone || !billet_text_is_name(value)) {
             billet_error_set(error, BILLET_CLASS_CONFIG, "config_invalid",
                              "%s:%d:1: only one line 'environment = NAME' may stand here", path,
                              number);
@@ -258,8 +270,8 @@ billet_resolve_environment(struct billet_context *context, const char *name, con
     const char *source = "named";
     int result = 0;
 
-    if (name == NULL && workspace != NULL) {
-        result = choice_of_workspace(workspace, &chosen, error);
+    if (name == NULL) {
+        result = choice_of_workspace(workspace != NULL ? workspace : ".", &chosen, error);
         name = chosen;
         source = "the workspace's .billet";
     }

@@ -10,10 +10,10 @@
 #include "config/environment.h"
 #include "run/context.h"
 
-/* name NULL: choose. workspace NULL: no .billet file is looked for. The result is resolved
- * (billet_environment_resolve) and active. how (may be NULL) says where the choice came from. Codes
- * environment_not_found (also for another tenant's, with the nearest name), environment_inactive,
- * config_invalid. */
+/* name NULL: choose. workspace NULL: the current directory's .billet file counts. The result is
+ * resolved (billet_environment_resolve) and active. how (may be NULL) says where the choice came
+ * from. Codes environment_not_found (also for another tenant's, with the nearest name),
+ * environment_inactive, config_invalid. */
 int billet_resolve_environment(struct billet_context *context, const char *name,
                                const char *workspace, struct billet_environment *environment,
                                const char **how, struct billet_error *error);

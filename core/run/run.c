@@ -41,6 +41,21 @@ tell_end(int status_fd, const struct billet_ending *ending)
         billet_status_write(status_fd, "exit", billet_ending_json(ending));
 }
 
+/* A step that a signal ended: the ending says which signal. */
+static void
+note_interrupt(const struct billet_session_request *request, struct billet_ending *ending,
+               const struct billet_error *error)
+{
+    if (request->signals == NULL || error->error_class != BILLET_CLASS_CANCELLED ||
+        ending->outcome != 0)
+        return;
+    billet_signals_take(request->signals);
+    if (request->signals->last == 0)
+        return;
+    ending->outcome = BILLET_OUTCOME_CANCELLED;
+    ending->value = request->signals->last;
+}
+
 /* Whether the signal that ended the waiting came before the command could take it. */
 static int
 check_interrupted(const struct billet_session_request *request, struct billet_ending *ending,
@@ -86,6 +101,7 @@ billet_run(struct billet_context *context, const struct billet_run_request *requ
     if (status == 0)
         status = billet_session_exec(&session, &request->exec, &result->ending, error);
     if (status < 0) {
+        note_interrupt(&request->session, &result->ending, error);
         billet_session_abort(&session, error);
     } else {
         result->ran = true;
@@ -105,14 +121,16 @@ billet_run(struct billet_context *context, const struct billet_run_request *requ
 
 int
 billet_run_probe(struct billet_context *context, const struct billet_environment *environment,
-                 struct billet_run_result *result, struct billet_error *error)
+                 struct billet_signals *signals, struct billet_run_result *result,
+                 struct billet_error *error)
 {
     static const char *const argv[] = {"true", NULL};
     struct billet_run_request request = {
         .session = {.draft = environment,
                     .workspace_mode = BILLET_WORKSPACE_NONE,
                     .policy = "probe",
-                    .command = "true"},
+                    .command = "true",
+                    .signals = signals},
         .exec = {.argv = argv,
                  .fds = {-1, STDERR_FILENO, STDERR_FILENO},
                  .timeout_ns = 60 * BILLET_NS_PER_SECOND,
@@ -135,7 +153,8 @@ billet_run_hold(struct billet_context *context, const struct billet_session_requ
                 int64_t ttl_ns, struct billet_run_result *result, struct billet_error *error)
 {
     struct billet_session session;
-    *result = (struct billet_run_result){.release_error = BILLET_ERROR_INIT};
+    *result = (struct billet_run_result){.ending = {.origin = "billet"},
+                                         .release_error = BILLET_ERROR_INIT};
     int status = billet_session_open(&session, context, request, error);
     if (status == 0)
         status = billet_session_acquire(&session, error);
@@ -144,10 +163,14 @@ billet_run_hold(struct billet_context *context, const struct billet_session_requ
     if (session.lease.lease.id != NULL)
         billet_text_copy(result->lease, sizeof(result->lease), session.lease.lease.id);
     if (status == 0)
+        status = check_interrupted(request, &result->ending, error);
+    if (status == 0)
         status =
             billet_session_end(&session, BILLET_DISPOSE_KEEP, held_ttl(context, ttl_ns), error);
-    if (status < 0)
+    if (status < 0) {
+        note_interrupt(request, &result->ending, error);
         billet_session_abort(&session, error);
+    }
     result->held = status == 0;
     memcpy(result->step_ns, session.step_ns, sizeof(result->step_ns));
     billet_session_close(&session);
@@ -171,7 +194,9 @@ billet_run_on_lease(struct billet_context *context, const struct billet_session_
     }
     if (status == 0)
         status = billet_session_exec(&session, exec, &result->ending, error);
-    if (status == 0) {
+    if (status < 0) {
+        note_interrupt(request, &result->ending, error);
+    } else {
         result->ran = true;
         tell_end(exec->status_fd, &result->ending);
     }

@@ -29,9 +29,10 @@ struct billet_run_result {
 int billet_run(struct billet_context *context, const struct billet_run_request *request,
                struct billet_run_result *result, struct billet_error *error);
 
-/* Acquire, realize without a workspace, run `true`, release. */
+/* Acquire, realize without a workspace, run `true`, release. signals may be NULL. */
 int billet_run_probe(struct billet_context *context, const struct billet_environment *environment,
-                     struct billet_run_result *result, struct billet_error *error);
+                     struct billet_signals *signals, struct billet_run_result *result,
+                     struct billet_error *error);
 
 /* Acquire and realize, and leave the lease held; result->lease names it. */
 int billet_run_hold(struct billet_context *context, const struct billet_session_request *request,
@@ -43,9 +44,12 @@ int billet_run_on_lease(struct billet_context *context,
                         const struct billet_session_exec *exec, struct billet_run_result *result,
                         struct billet_error *error);
 
-/* End a live lease. force: also one that a living process drives (its command is killed), or whose
- * resource cannot be removed (then the row fails, and the reason says so). */
+/* End a live lease. force: also one that a living process drives (its command is killed). */
 int billet_run_end_lease(struct billet_context *context, const char *lease, bool force,
                          struct billet_error *error);
+/* By force, and also when its resource cannot be removed: then the row fails, and its reason says
+ * so. */
+int billet_run_forget_lease(struct billet_context *context, const char *lease,
+                            struct billet_error *error);
 
 #endif

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -130,6 +129,24 @@ billet_session_begin(struct billet_session *session, struct billet_context *cont
 }
 
 int
+billet_session_step_failed(struct billet_error *error, const char *code)
+{
+    return error->error_class == BILLET_CLASS_CANCELLED ? -BILLET_CLASS_CANCELLED
+                                                        : billet_error_recode(error, code);
+}
+
+int
+billet_session_start_driver(struct billet_session *session, const char *driver,
+                            struct billet_error *error)
+{
+    const struct billet_signals *signals = session->request->signals;
+    int result = billet_context_driver(session->context, driver, &session->client, error);
+    if (result == 0 && signals != NULL)
+        billet_driver_set_interrupt(session->client, signals->ending_fd);
+    return result;
+}
+
+int
 billet_session_await_driver(struct billet_session *session, struct billet_error *error)
 {
     int result =
@@ -153,8 +170,10 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
                                             &session->environment, NULL, error);
     /* The host starts while the store is opened. */
     if (result == 0)
-        result =
-            billet_context_driver(context, session->environment.driver, &session->client, error);
+        result = billet_session_start_driver(session, session->environment.driver, error);
+    session->call = (struct billet_driver_call){.settings = &session->environment.driver_settings};
+    if (result == 0)
+        result = billet_driver_check_config_begin(session->client, &session->call, error);
     if (result == 0)
         result = billet_context_store(context, &session->store, error);
     if (result == 0 && request->workspace != NULL)
@@ -168,7 +187,6 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
         result = billet_session_open_workspace(session, ".", error);
     if (result == 0)
         result = billet_session_refuse_dangerous(session, error);
-    session->call = (struct billet_driver_call){.settings = &session->environment.driver_settings};
     if (result == 0)
         result = check_configuration(session, error);
     session->step_ns[BILLET_STEP_RESOLVE] = billet_clock_monotonic() - start;
@@ -177,6 +195,7 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
 
 /* ---- the lease's identity and the command's variables ------------------------- */
 
+/* It points into the lease, which every change of state replaces: filled anew before each call. */
 void
 billet_session_fill_identity(struct billet_session *session)
 {
@@ -285,10 +304,15 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
     session->made = true;
     billet_session_fill_identity(session);
     result =
-        billet_driver_acquire(session->client, &session->call, session->lease.ttl_ns, &made, error);
+        billet_driver_acquire_begin(session->client, &session->call, session->lease.ttl_ns, error);
+    if (result == 0) {
+        billet_store_of(session->store)->expect_change(session->store);
+        result = billet_driver_acquire(session->client, &session->call, session->lease.ttl_ns,
+                                       &made, error);
+    }
     if (result < 0) {
         billet_error_wrap(error, "cannot acquire environment '%s'", session->environment.name);
-        return billet_error_recode(error, "lease_acquire_failed");
+        return billet_session_step_failed(error, "lease_acquire_failed");
     }
     session->held = true;
     cleanup_json json_t *facts = made.facts;
@@ -334,6 +358,7 @@ int
 billet_session_drive(struct billet_session *session, const struct billet_session_exec *exec,
                      bool quiet, struct billet_ending *ending, struct billet_error *error)
 {
+    billet_session_fill_identity(session);
     struct billet_drive drive = {
         .client = session->client,
         .call = &session->call,
@@ -350,6 +375,7 @@ billet_session_drive(struct billet_session *session, const struct billet_session
         .beat = beat,
         .beat_context = session,
     };
+    billet_session_fill_identity(session);
     int result = billet_drive(&drive, ending, error);
     if (result < 0 && !billet_driver_alive(session->client))
         session->held = false;
@@ -379,6 +405,7 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
 {
     cleanup_json json_t *facts = NULL;
     int result = 0;
+    billet_session_fill_identity(session);
     if (session->workspace_mode != BILLET_WORKSPACE_NONE)
         result = billet_driver_realize(session->client, &session->call, session->workspace_mode,
                                        session->workspace_fd,
@@ -388,7 +415,7 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
         billet_error_wrap(error, "cannot bring workspace %s into environment '%s'",
                           session->workspace != NULL ? session->workspace : "of the host",
                           session->environment.name);
-        return billet_error_recode(error, "workspace_realization_failed");
+        return billet_session_step_failed(error, "workspace_realization_failed");
     }
     session->realized = true;
     if (facts == NULL)
@@ -453,6 +480,7 @@ static int
 release_resource(struct billet_session *session, int disposition, struct billet_error *error)
 {
     int result = 0;
+    billet_session_fill_identity(session);
     if (session->held && billet_driver_alive(session->client)) {
         session->held = false;
         result = billet_driver_release(session->client, &session->call, disposition, error);
@@ -491,6 +519,9 @@ end_with(struct billet_session *session, bool failed, const char *reason,
         }
         return result;
     }
+    /* It has nothing left to do, and ends while the last row is written. */
+    if (session->client != NULL)
+        billet_driver_dismiss(session->client);
     return billet_lease_finish(&session->lease, failed, failed ? reason : NULL, error);
 }
 

@@ -64,7 +64,7 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
         context, lease->state == BILLET_LEASE_RETAINED ? "held_lease_ttl" : "lease_ttl");
     result = environment_of_lease(session, error);
     if (result == 0)
-        result = billet_context_driver(context, lease->driver, &session->client, error);
+        result = billet_session_start_driver(session, lease->driver, error);
     if (result == 0)
         result = billet_session_await_driver(session, error);
     if (result == 0 && (session->info->capabilities & BILLET_CAN_RESUME) == 0)
@@ -80,7 +80,7 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
                                   error);
     if (result < 0) {
         billet_error_wrap(error, "cannot take up lease %s", lease->id);
-        return billet_error_recode(error, "transport_resolution_failed");
+        return billet_session_step_failed(error, "transport_resolution_failed");
     }
     json_decref(taken.facts);
     session->held = true;

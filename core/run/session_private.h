@@ -14,11 +14,17 @@
 /* An empty session that billet_session_close accepts. */
 void billet_session_begin(struct billet_session *session, struct billet_context *context,
                           const struct billet_session_request *request);
+/* Judge the driver's file and start its host; from then on the request's signals interrupt it. */
+int billet_session_start_driver(struct billet_session *session, const char *driver,
+                                struct billet_error *error);
+/* The code of a failed step, unless the caller interrupted it: that stays an interruption. */
+int billet_session_step_failed(struct billet_error *error, const char *code);
 /* The driver's greeting; session->info. */
 int billet_session_await_driver(struct billet_session *session, struct billet_error *error);
 /* A duration of [billet], 60 s when there is none. */
 int64_t billet_session_duration(const struct billet_context *context, const char *key);
-/* identity and call from the lease's row. */
+/* identity and call from the lease's row: before each call of the driver, for every step of the
+ * lease replaces the row and its strings. */
 void billet_session_fill_identity(struct billet_session *session);
 /* variables: the environment's own, then the request's, then billet's; the last of a name wins. */
 int billet_session_fill_variables(struct billet_session *session, struct billet_error *error);

@@ -79,14 +79,20 @@ billet_session_provision(struct billet_session *session, struct billet_error *er
         result = module->provision_get(session->store, key, &done, error);
     if (result < 0 || done)
         return result;
+    const struct billet_signals *signals = session->request->signals;
+    int before = signals != NULL ? signals->count : 0;
     result = billet_lease_note(&session->lease, "provision.started", NULL, error);
     if (result == 0)
         result = billet_session_drive(session, &exec, true, &ending, error);
+    if (result == 0 && signals != NULL && signals->count > before)
+        result =
+            billet_error_set(error, BILLET_CLASS_CANCELLED, "cancelled",
+                             "cancelled by signal %d during the provision command", signals->last);
     if (result == 0 && (ending.outcome != BILLET_OUTCOME_EXITED || ending.value != 0))
         result = provision_failed(session, &ending, error);
     if (result == 0) {
         const struct billet_activity row = {
-            .action = "provision.done",
+            .action = "provision.ended",
             .tenant = session->lease.lease.tenant,
             .environment = session->lease.lease.environment,
             .lease = session->lease.lease.id,

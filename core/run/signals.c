@@ -70,6 +70,10 @@ void
 billet_signals_close(struct billet_signals *signals)
 {
     if (signals->ending_fd >= 0 || signals->size_fd >= 0) {
+        /* One that came during the release has nothing left to end: unblocked, it would take the
+         * place of the command's exit status. */
+        while (billet_signals_take(signals) != 0)
+            ;
         billet_close(&signals->ending_fd);
         billet_close(&signals->size_fd);
         sigprocmask(SIG_SETMASK, &signals->before, NULL);

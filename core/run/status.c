@@ -2,6 +2,7 @@
 #include "run/status.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +10,8 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/io.h"
+
+#define FULL_CHANNEL_MS 1000
 
 #define STATUS_TIMED_OUT 124
 #define STATUS_FAILED 125
@@ -93,5 +96,8 @@ billet_status_write(int fd, const char *key, json_t *object)
         return;
     size_t length = strlen(text);
     text[length] = '\n'; /* in place of the NUL: one write, one line */
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
+    if (poll(&room, 1, FULL_CHANNEL_MS) <= 0)
+        return; /* its reader sleeps: the run does not wait for it */
     billet_io_write_all(fd, text, length + 1, NULL);
 }

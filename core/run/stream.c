@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,7 +15,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 
-/* POLLOUT on a pipe or terminal promises room for this much, so that the write does not block. */
+/* POLLOUT on a pipe promises room for this much, so that the write does not block. */
 #define WRITE_PIECE PIPE_BUF
 
 /* After the command's end, a writer that stays silent this long is a leftover: not waited for. */
@@ -29,6 +30,23 @@ may_be_handed_over(int fd)
         return false;
     return S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode) ||
            (S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3));
+}
+
+/* A terminal that is writable may have room for one byte only, and a write of more blocks for as
+ * long as its output is stopped: write through a description of our own that does not. Where it
+ * cannot be opened (another user's terminal after su), the caller's serves. */
+static void
+use_own_terminal(struct billet_relay *relay)
+{
+    char path[64];
+    if (!isatty(relay->to))
+        return;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", relay->to);
+    int own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (own < 0)
+        return;
+    relay->to = own;
+    relay->close_to = true;
 }
 
 int
@@ -69,12 +87,15 @@ billet_streams_open(struct billet_streams *streams, const int fds[3], bool relay
         int ours = i == 0 ? ends[1] : ends[0];
         if (fcntl(ours, F_SETFL, O_NONBLOCK) != 0)
             goto failed;
+        if (i != 0)
+            use_own_terminal(relay);
     }
     return 0;
-failed:
-    billet_error_errno(error, 0, "io_failed", errno, "cannot set up the command's streams");
+failed:;
+    int result =
+        billet_error_errno(error, 0, "io_failed", errno, "cannot set up the command's streams");
     billet_streams_close(streams);
-    return -BILLET_CLASS_INTERNAL;
+    return result;
 }
 
 void

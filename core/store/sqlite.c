@@ -153,7 +153,7 @@ check_file(struct billet_store *store, bool create, struct billet_error *error)
         if (!create) {
             billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "store_missing",
                              "there is no database %s", store->path);
-            return billet_error_hint(error, "billet db migrate makes it; see [store] url");
+            return billet_error_hint(error, "billet db status makes it; see [store] url");
         }
         result = make_file(store, directory, error);
         if (result == 0 && stat(store->path, &status) != 0)
@@ -274,6 +274,25 @@ read_info(struct billet_store *store, struct billet_store_info *info, struct bil
 }
 
 static int
+read_deployment(struct billet_store *store, char deployment[40], struct billet_error *error)
+{
+    sqlite3_stmt *statement;
+    int result = sqlite_prepare(store, STATEMENT_DEPLOYMENT, &statement, error);
+    if (result < 0)
+        return result;
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        billet_text_copy(deployment, 40, sqlite_text(statement, 0));
+    else if (code == SQLITE_DONE)
+        result = billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "store_corrupt",
+                                  "the database %s has no deployment row", store->path);
+    else
+        result = sqlite_error(store, code, "read the name of the deployment", error);
+    sqlite3_reset(statement);
+    return result;
+}
+
+static int
 read_now(struct billet_store *store, int64_t *now_ns, struct billet_error *error)
 {
     sqlite3_stmt *statement;
@@ -372,6 +391,7 @@ static const struct billet_store_module module = {
     .open = open_store,
     .close = close_store,
     .info = read_info,
+    .deployment = read_deployment,
     .check = sqlite_check,
     .now = read_now,
     .environment_insert = sqlite_environment_insert,
@@ -381,6 +401,7 @@ static const struct billet_store_module module = {
     .environment_remove = sqlite_environment_remove,
     .lease_insert = sqlite_lease_insert,
     .lease_change = sqlite_lease_change,
+    .expect_change = sqlite_expect_change,
     .lease_get = sqlite_lease_get,
     .lease_list = sqlite_lease_list,
     .lease_note = sqlite_lease_note,

@@ -41,6 +41,7 @@ enum statement {
     STATEMENT_META_GET,
     STATEMENT_META_PUT,
     STATEMENT_INFO,
+    STATEMENT_DEPLOYMENT,
     STATEMENT_COUNT,
 };
 
@@ -116,6 +117,7 @@ int sqlite_environment_remove(struct billet_store *store, const char *tenant, co
 int sqlite_lease_insert(struct billet_store *store, const struct billet_lease *lease,
                         int64_t ttl_ns, const struct billet_activity *activities, size_t count,
                         struct billet_error *error);
+void sqlite_expect_change(struct billet_store *store);
 int sqlite_lease_change(struct billet_store *store, const struct billet_lease_change *change,
                         const struct billet_activity *activities, size_t count,
                         struct billet_lease *after, struct billet_error *error);

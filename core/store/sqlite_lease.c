@@ -179,6 +179,13 @@ change_row(struct billet_store *store, const struct billet_lease_change *change,
     return result;
 }
 
+void
+sqlite_expect_change(struct billet_store *store)
+{
+    sqlite3_stmt *statement;
+    sqlite_prepare(store, STATEMENT_LEASE_CHANGE, &statement, NULL);
+}
+
 int
 sqlite_lease_change(struct billet_store *store, const struct billet_lease_change *change,
                     const struct billet_activity *activities, size_t count,

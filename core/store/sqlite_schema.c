@@ -184,10 +184,10 @@ sqlite_schema_open(struct billet_store *store, bool create, struct billet_error 
             return foreign(store, error);
         billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "store_missing",
                          "the database %s is empty", store->path);
-        return billet_error_hint(error, "billet db migrate sets it up");
+        return billet_error_hint(error, "billet db status sets it up");
     }
     billet_error_set(error, BILLET_CLASS_CONFIG, "store_outdated",
                      "the database %s has schema %" PRId64 ", this billet needs %" PRId64,
                      store->path, version, wanted);
-    return billet_error_hint(error, "run billet db migrate");
+    return billet_error_hint(error, "billet db status brings it up to date");
 }

@@ -71,9 +71,11 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
         "revision=revision+1,updated_ns=" SQL_NOW " WHERE tenant=?1 AND name=?2 AND revision=?8 "
         "RETURNING 1",
     [STATEMENT_ENVIRONMENT_GET] =
-        "SELECT " ENVIRONMENT_COLUMNS " FROM environment WHERE tenant=?1 AND name=?2",
+        "SELECT " ENVIRONMENT_COLUMNS " FROM environment WHERE tenant IN (?1,'') AND name=?2 "
+        "ORDER BY tenant DESC LIMIT 1",
     [STATEMENT_ENVIRONMENT_LIST] =
-        "SELECT " ENVIRONMENT_COLUMNS " FROM environment WHERE ?1 IS NULL OR tenant=?1 "
+        "SELECT " ENVIRONMENT_COLUMNS " FROM environment AS e WHERE ?1 IS NULL OR tenant=?1 "
+        "OR (tenant='' AND NOT EXISTS(SELECT 1 FROM environment WHERE tenant=?1 AND name=e.name)) "
         "ORDER BY tenant,name",
     [STATEMENT_ENVIRONMENT_REMOVE] =
         "DELETE FROM environment WHERE tenant=?1 AND name=?2 RETURNING 1",
@@ -83,6 +85,7 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
     [STATEMENT_META_GET] = "SELECT value FROM meta WHERE key=?1",
     [STATEMENT_META_PUT] = "INSERT INTO meta(key,value) VALUES(?1,?2) "
                            "ON CONFLICT(key) DO UPDATE SET value=excluded.value",
+    [STATEMENT_DEPLOYMENT] = "SELECT uuid FROM deployment",
     [STATEMENT_INFO] =
         "SELECT uuid,created_ns,(SELECT count(*) FROM environment),"
         "(SELECT count(*) FROM lease WHERE state NOT IN ('released', 'failed')),"

@@ -131,8 +131,10 @@ load_module(const char *directories, const char *scheme, const struct billet_sto
         return broken(path, "too many store modules are loaded", error);
     /* The very file that was checked, whatever the path names by now; without /proc, the path. */
     snprintf(checked, sizeof(checked), "/proc/self/fd/%d", fd);
+    /* Lazy for the engine's library, of which a short run uses little; the module itself is linked
+     * with -z now, so what it lacks shows here all the same. */
     void *handle =
-        dlopen(access(checked, R_OK) == 0 ? checked : path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+        dlopen(access(checked, R_OK) == 0 ? checked : path, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
     if (handle == NULL)
         return broken(path, dlerror(), error);
     void *symbol = dlsym(handle, BILLET_STORE_SYMBOL);

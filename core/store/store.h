@@ -95,8 +95,11 @@ struct billet_store_module {
     int (*open)(const char *url, bool create, struct billet_store **store,
                 struct billet_error *error);
     void (*close)(struct billet_store *store);
+    /* Counts rows: for people, not for every run. */
     int (*info)(struct billet_store *store, struct billet_store_info *info,
                 struct billet_error *error);
+    /* info's deployment alone, without looking at the rest. */
+    int (*deployment)(struct billet_store *store, char deployment[40], struct billet_error *error);
     /* Deep check: integrity of the file, invariants of section 7. One line per finding to found. */
     int (*check)(struct billet_store *store, struct billet_strings *found,
                  struct billet_error *error);
@@ -111,6 +114,8 @@ struct billet_store_module {
     int (*environment_update)(struct billet_store *store,
                               const struct billet_environment *environment,
                               const struct billet_activity *activity, struct billet_error *error);
+    /* get, list: the tenant's own and those of tenant "", which are every tenant's; its own hides
+     * one of that name. list: tenant NULL lists all. */
     int (*environment_get)(struct billet_store *store, const char *tenant, const char *name,
                            struct billet_environment *environment, struct billet_error *error);
     int (*environment_list)(struct billet_store *store, const char *tenant,
@@ -128,6 +133,9 @@ struct billet_store_module {
     int (*lease_change)(struct billet_store *store, const struct billet_lease_change *change,
                         const struct billet_activity *activities, size_t count,
                         struct billet_lease *after, struct billet_error *error);
+    /* A lease_change comes next: do what can be done before, while the caller waits for something
+     * else. Changes nothing and cannot fail; what goes wrong shows in the change itself. */
+    void (*expect_change)(struct billet_store *store);
     int (*lease_get)(struct billet_store *store, const char *tenant, const char *id,
                      struct billet_lease *lease, struct billet_error *error); /* code
                      lease_not_found; id may be a unique prefix of at least 8 characters */

@@ -82,13 +82,15 @@ has_word(const char *text, const char *word)
 
 /* ---- the site --------------------------------------------------------------- */
 
-/* This process's group in the tree whose controller list is that ("" for v2), without '/'. */
+#define OWN_MAX 8192 /* of /proc/self/cgroup */
+
+/* This process's group in the tree whose controller list is that ("" for v2), without '/'.
+ * own_groups: what /proc/self/cgroup says. */
 static bool
-own_path(const char *controller, char *path, size_t size)
+own_path(const char *own_groups, const char *controller, char *path, size_t size)
 {
-    char text[8192];
-    if (read_file(AT_FDCWD, "/proc/self/cgroup", text, sizeof(text)) < 0)
-        return false;
+    char text[OWN_MAX];
+    snprintf(text, sizeof(text), "%s", own_groups);
     char *state = NULL;
     for (char *line = strtok_r(text, "\n", &state); line != NULL;
          line = strtok_r(NULL, "\n", &state)) {
@@ -115,18 +117,31 @@ open_directory(int at, const char *name)
     return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+/* A place that could not be opened for want of descriptors or memory may well be there. */
+static bool
+note_want(int *want)
+{
+    if (errno != EMFILE && errno != ENFILE && errno != ENOMEM)
+        return false;
+    *want = errno;
+    return true;
+}
+
 /* billet/ beneath the highest group on the way to our own that this user may write: moving a
  * process needs write permission on the nearest common ancestor too. -1: nowhere. */
 static int
-open_parent(const char *mount, long magic, const char *controller, bool make, int *base)
+open_parent(const char *own, const char *mount, long magic, const char *controller, bool make,
+            int *base, int *want)
 {
     char path[PATH_MAX];
     struct statfs about;
     cleanup_fd int at = open(mount, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     *base = -1;
+    if (at < 0)
+        note_want(want);
     if (at < 0 || fstatfs(at, &about) < 0 || (long)about.f_type != magic ||
-        !own_path(controller, path, sizeof(path)))
+        !own_path(own, controller, path, sizeof(path)))
         return -1;
     char *state = NULL;
     char *part = strtok_r(path, "/", &state);
@@ -134,6 +149,9 @@ open_parent(const char *mount, long magic, const char *controller, bool make, in
         if (faccessat(at, "cgroup.procs", W_OK, AT_EACCESS) == 0 &&
             (!make || mkdirat(at, PARENT, 0755) == 0 || errno == EEXIST)) {
             cleanup_fd int parent = open_directory(at, PARENT);
+            /* Another place further down would not be found again. */
+            if (parent < 0 && note_want(want))
+                return -1;
             if (parent >= 0 && faccessat(parent, "cgroup.procs", W_OK, AT_EACCESS) == 0) {
                 *base = billet_take_fd(&at);
                 return billet_take_fd(&parent);
@@ -142,8 +160,10 @@ open_parent(const char *mount, long magic, const char *controller, bool make, in
         if (part == NULL || strcmp(part, "..") == 0)
             return -1;
         int next = open_directory(at, part);
-        if (next < 0)
+        if (next < 0) {
+            note_want(want);
             return -1;
+        }
         billet_close_fd(&at);
         at = next;
         part = strtok_r(NULL, "/", &state);
@@ -182,10 +202,13 @@ open_site(struct billet_cgroup_site *site, bool limits, bool make)
     *site = (struct billet_cgroup_site)BILLET_CGROUP_SITE_INIT;
     cleanup_fd int base = -1;
     int *unified = &site->parents[BILLET_CGROUP_UNIFIED];
+    char own[OWN_MAX] = "";
 
-    *unified = open_parent(MOUNT, CGROUP2_SUPER_MAGIC, "", make, &base);
+    read_file(AT_FDCWD, "/proc/self/cgroup", own, sizeof(own)); /* nothing: no tree fits */
+    *unified = open_parent(own, MOUNT, CGROUP2_SUPER_MAGIC, "", make, &base, &site->want);
     if (*unified < 0)
-        *unified = open_parent(MOUNT "/unified", CGROUP2_SUPER_MAGIC, "", make, &base);
+        *unified =
+            open_parent(own, MOUNT "/unified", CGROUP2_SUPER_MAGIC, "", make, &base, &site->want);
     site->can_kill = *unified >= 0 && faccessat(*unified, "cgroup.kill", W_OK, AT_EACCESS) == 0;
     if (*unified < 0)
         snprintf(site->why, sizeof(site->why), "no cgroup v2 that this user may write");
@@ -202,8 +225,8 @@ open_site(struct billet_cgroup_site *site, bool limits, bool make)
         char mount[64];
         cleanup_fd int v1_base = -1;
         snprintf(mount, sizeof(mount), MOUNT "/%s", v1_controllers[table[i].tree]);
-        site->parents[table[i].tree] =
-            open_parent(mount, CGROUP_SUPER_MAGIC, table[i].controller, make, &v1_base);
+        site->parents[table[i].tree] = open_parent(
+            own, mount, CGROUP_SUPER_MAGIC, table[i].controller, make, &v1_base, &site->want);
         if (site->parents[table[i].tree] >= 0)
             site->limits |= table[i].bit;
     }
@@ -263,6 +286,15 @@ billet_cgroup_exists(const struct billet_cgroup *group)
     return false;
 }
 
+/* Where a process of one thread writes "0" to move itself. Not cgroup.procs, which locks every
+ * process of the machine against forking and first waits some ten milliseconds for that; a thread
+ * that moves only itself needs no such lock. */
+static int
+open_entry(int directory)
+{
+    return openat(directory, "tasks", O_WRONLY | O_CLOEXEC);
+}
+
 static int
 make_group(const struct billet_cgroup_site *site, enum billet_cgroup_tree tree,
            struct billet_cgroup *group)
@@ -276,7 +308,7 @@ make_group(const struct billet_cgroup_site *site, enum billet_cgroup_tree tree,
         return -errno;
     if (tree == BILLET_CGROUP_UNIFIED)
         return 0;
-    group->procs[tree] = openat(group->directories[tree], "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    group->procs[tree] = open_entry(group->directories[tree]);
     return group->procs[tree] >= 0 ? 0 : -errno;
 }
 
@@ -382,7 +414,7 @@ billet_cgroup_open(const struct billet_cgroup_site *site, const char *name,
             continue;
         group->directories[i] = open_directory(site->parents[i], name);
         if (group->directories[i] >= 0 && i != BILLET_CGROUP_UNIFIED)
-            group->procs[i] = openat(group->directories[i], "cgroup.procs", O_WRONLY | O_CLOEXEC);
+            group->procs[i] = open_entry(group->directories[i]);
     }
     return billet_cgroup_exists(group) ? 0 : -ENOENT;
 }
@@ -537,6 +569,8 @@ billet_cgroup_remove(const struct billet_cgroup_site *site, const char *name, in
 {
     if (!billet_cgroup_name_is_valid(name))
         return 0;
+    if (site->want != 0)
+        return -site->want;
     for (long wait_ns = 200000;; wait_ns = wait_ns < 20000000 ? wait_ns * 2 : 20000000) {
         int result = 0;
         for (int i = 0; i < BILLET_CGROUP_TREES; i++) {

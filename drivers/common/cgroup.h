@@ -34,6 +34,7 @@ struct billet_cgroup_site {
     bool can_kill;                    /* cgroup.kill in the v2 tree */
     unsigned limits;                  /* BILLET_CGROUP_CAN_*: limits that can be set */
     unsigned unified_limits;          /* those of them that the v2 tree sets */
+    int want;                         /* errno: something may be there that could not be opened */
     char why[128];                    /* what is missing, "" when nothing is */
 };
 #define BILLET_CGROUP_SITE_INIT       \
@@ -59,7 +60,8 @@ struct billet_cgroup_limits {
 struct billet_cgroup {
     char name[64];
     int directories[BILLET_CGROUP_TREES]; /* -1: no group in this tree */
-    int procs[BILLET_CGROUP_TREES]; /* v1: open cgroup.procs for billet_launch.groups; else -1 */
+    int procs[BILLET_CGROUP_TREES]; /* v1: open "tasks", to which a process of one thread writes 0
+                                       to move itself (billet_launch.groups); else -1 */
 };
 #define BILLET_CGROUP_INIT                                           \
     {                                                                \

@@ -137,7 +137,7 @@ write_resource(const char *directory, const char *ref, const struct billet_ident
     char path[4400];
     char temporary[4400];
     snprintf(path, sizeof(path), "%s/%s", directory, ref);
-    snprintf(temporary, sizeof(temporary), "%s/.new-%ld", directory, (long)getpid());
+    snprintf(temporary, sizeof(temporary), "%s/.new-%s", directory, ref);
     FILE *file = fopen(temporary, "we");
     if (file == NULL)
         return fake_fail(error, BILLET_CLASS_UNAVAILABLE, "io_failed", "cannot write %s: %s", path,
@@ -288,6 +288,9 @@ static int
 remove_resource(const char *directory, const char *ref, struct billet_error *error)
 {
     char path[4400];
+    /* What a host that was killed had begun to write. */
+    snprintf(path, sizeof(path), "%s/.new-%s", directory, ref);
+    unlink(path);
     snprintf(path, sizeof(path), "%s/%s", directory, ref);
     if (unlink(path) != 0 && errno != ENOENT)
         return fake_fail(error, BILLET_CLASS_UNAVAILABLE, "io_failed", "cannot remove %s: %s", path,

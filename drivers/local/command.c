@@ -23,13 +23,12 @@
 
 /* ---- commands that signals may reach ------------------------------------------------ */
 
+/* With the lease's lock held since before the start: a command that runs is one that is known. */
 static void
 enter_command(struct local_command *command)
 {
-    pthread_mutex_lock(&command->lease->lock);
     command->next = command->lease->commands;
     command->lease->commands = command;
-    pthread_mutex_unlock(&command->lease->lock);
 }
 
 /* From here on no signal goes to its number. */
@@ -167,11 +166,10 @@ take_workspace(struct billet_lease_handle *handle)
 
 static int
 start(const struct billet_exec *args, struct local_command *command,
-      const struct local_environment *environment, struct terminal *terminal, int *pidfd,
-      struct billet_exec_result *result, struct billet_error *error)
+      const struct local_environment *environment, struct terminal *terminal, int workspace,
+      int *pidfd, struct billet_exec_result *result, struct billet_error *error)
 {
     struct billet_lease_handle *handle = command->lease;
-    cleanup_fd int workspace = take_workspace(handle);
     int fds[3] = {args->stdin_fd, args->stdout_fd, args->stderr_fd};
     if (terminal->slave >= 0)
         fds[0] = fds[1] = fds[2] = terminal->slave;
@@ -253,14 +251,18 @@ run(const struct billet_call *call, const struct billet_exec *args, struct local
     struct billet_exec_result *result, struct billet_error *error)
 {
     cleanup_fd int pidfd = -1;
+    cleanup_fd int workspace = take_workspace(command->lease);
     int status = open_terminal(args, terminal, error);
     if (status < 0)
         return status;
     command->master = terminal->master;
-    status = start(args, command, environment, terminal, &pidfd, result, error);
+    pthread_mutex_lock(&command->lease->lock);
+    status = start(args, command, environment, terminal, workspace, &pidfd, result, error);
+    if (status == 0 && pidfd >= 0)
+        enter_command(command);
+    pthread_mutex_unlock(&command->lease->lock);
     if (status < 0 || pidfd < 0)
         return status;
-    enter_command(command);
     local_host->started(call, command->pid);
     status = supervise(call, args, command, pidfd, terminal, result, error);
     leave_command(command);

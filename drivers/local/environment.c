@@ -113,7 +113,7 @@ put_all(const struct billet_call *call, const char *const *additions, const char
             !put(environment, strdup(*entry), labels))
             return false;
     }
-    const char *path = billet_config_string(call->config, "path", NULL);
+    const char *path = billet_config_string(call->config, "search_path", NULL);
     if (path == NULL && find(environment, "PATH", 4) == NULL)
         path = DEFAULT_PATH;
     if (path != NULL && !put(environment, join("PATH", path), labels))

@@ -87,6 +87,7 @@ static int
 open_labels(bool make)
 {
     const char *runtime = local_host->directory(local_host, BILLET_DIRECTORY_RUNTIME);
+    errno = 0;
     cleanup_fd int at = runtime != NULL ? open(runtime, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (at < 0)
         return -1;
@@ -126,7 +127,9 @@ int
 local_label_remove(const char *lease, struct billet_error *error)
 {
     cleanup_fd int at = open_labels(false);
-    if (at >= 0 && unlinkat(at, lease, 0) < 0 && errno != ENOENT)
+    /* A directory that could not be opened for want of descriptors may well hold the label. */
+    bool unknown = at < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM);
+    if (unknown || (at >= 0 && unlinkat(at, lease, 0) < 0 && errno != ENOENT))
         return billet_fail_errno(error, 0, "label_failed", errno,
                                  "cannot remove the label of lease %s", lease);
     return 0;

@@ -236,6 +236,10 @@ local_release(const struct billet_call *call, struct billet_lease_handle *handle
                             local_lease_is_alone(), deadline, error);
     if (status == 0 && disposition == BILLET_DISPOSE_DESTROY)
         status = remove_lease(handle->lease, handle->group_name, &handle->site, deadline, error);
+    /* What is started by clone into a group that was once killed dies at once on kernels from 6.14
+     * on (their kill_seq is compared with that of the parent's group): resume makes a new one. */
+    else if (status == 0 && disposition == BILLET_DISPOSE_STOP)
+        billet_cgroup_remove(&handle->site, handle->group_name, deadline);
     free_handle(handle);
     billet_tree_reap();
     return status;

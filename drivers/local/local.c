@@ -13,7 +13,7 @@ const struct billet_host *local_host;
 
 static const struct billet_option options[] = {
     {
-        .name = "path",
+        .name = "search_path",
         .type = BILLET_OPTION_STRING,
         .minimum = 1,
         .maximum = 32768,

@@ -63,7 +63,7 @@ check_tmp(const struct billet_call *call)
 static void
 check_path(const struct billet_call *call)
 {
-    const char *path = billet_config_string(call->config, "path", getenv("PATH"));
+    const char *path = billet_config_string(call->config, "search_path", getenv("PATH"));
     char name[4096];
     for (const char *at = path; at != NULL && *at != '\0';) {
         size_t length = strcspn(at, ":");

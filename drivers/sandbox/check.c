@@ -280,26 +280,6 @@ sandbox_check_descriptors(void)
     return clean;
 }
 
-/* Lines of /proc/keys are the keys this process may see. An inherited session keyring shows as one
- * that holds something, or as the user session's. The file is not in every kernel. */
-static void
-check_keyring(struct report *report)
-{
-    char *keys = read_proc("/proc/keys", NULL);
-    for (char *at = keys; at != NULL && *at != '\0';) {
-        char *next = strchr(at, '\n');
-        if (next != NULL)
-            *next++ = '\0';
-        const char *session = strstr(at, " keyring   _ses");
-        if (strstr(at, " user      ") != NULL || strstr(at, " logon     ") != NULL ||
-            (session != NULL && strstr(session, ": empty") == NULL)) {
-            missing(report, "session keyring");
-            return;
-        }
-        at = next;
-    }
-}
-
 void
 sandbox_check(const struct sandbox_order *order, const char *const *mounts, char *text, size_t size)
 {
@@ -312,5 +292,4 @@ sandbox_check(const struct sandbox_order *order, const char *const *mounts, char
     check_mounts(order, mounts, &report);
     check_workspace(order, &report);
     check_environment(&report);
-    check_keyring(&report);
 }

@@ -107,14 +107,16 @@ static int32_t
 release(const struct billet_call *call, struct billet_lease_handle *lease, int32_t disposition,
         struct billet_error *error)
 {
-    char id[SANDBOX_ID_SIZE];
     int result = 0;
-    snprintf(id, sizeof(id), "%s", lease->id);
+    if (disposition == BILLET_DISPOSE_DESTROY)
+        result = sandbox_lease_end(lease, call->deadline_ns, error);
     if (disposition == BILLET_DISPOSE_STOP)
         result = sandbox_lease_stop(lease->directory_fd, &lease->group, call->deadline_ns, error);
+    /* What is started by clone into a group that was once killed dies at once on kernels from 6.14
+     * on (their kill_seq is compared with that of the parent's group): resume makes a new one. */
+    if (disposition == BILLET_DISPOSE_STOP && result == 0)
+        billet_cgroup_remove(&lease->site, lease->id, call->deadline_ns);
     sandbox_lease_free(lease);
-    if (disposition == BILLET_DISPOSE_DESTROY)
-        result = sandbox_lease_destroy(host, id, false, call->deadline_ns, error);
     return result;
 }
 
@@ -164,6 +166,14 @@ take_workspace(struct billet_lease_handle *lease, const struct sandbox_config *c
     int failed = sandbox_identity_map(&lease->identity, config, fd, args->path, error);
     if (failed < 0)
         return failed;
+    if (lease->identity.drop && lease->identity.map_fd < 0) {
+        char line[PATH_MAX + 200];
+        snprintf(line, sizeof(line),
+                 "the sandbox runs degraded as user id %u, the owner of %s: its file system cannot "
+                 "map ids, and other processes of that user are the same to the kernel",
+                 (unsigned)lease->identity.uid, args->path);
+        host->log(host, BILLET_LOG_WARNING, line);
+    }
     billet_close_fd(&lease->work_fd);
     lease->work_fd = billet_take_fd(&fd);
     lease->work_device = status.st_dev;

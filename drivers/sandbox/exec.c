@@ -369,10 +369,13 @@ look_at_end(struct session *session, int64_t now)
         session->drain_ns = now + DRAIN_PATIENCE;
 }
 
-/* bwrap was killed itself: process 1 may outlive it by a moment. */
+/* bwrap was killed itself: process 1 may outlive it by a moment; before there was one, a child that
+ * waits for the word of its parent outlives it for good. */
 static void
 await_init(const struct session *session)
 {
+    if (session->init_pidfd < 0)
+        sandbox_lease_end_orphans(session->bwrap, billet_monotonic_ns() + KILL_PATIENCE);
     struct pollfd end = {.fd = session->init_pidfd, .events = POLLIN};
     if (session->init_pidfd >= 0)
         while (poll(&end, 1, 5000) < 0 && errno == EINTR)
@@ -521,8 +524,11 @@ make_streams(struct session *session, int streams[3], int owned[3], struct bille
             streams[i] = owned[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
             if (owned[i] < 0)
                 return billet_fail_errno(error, 0, "io_failed", errno, "cannot open /dev/null");
-        } else if (!sandbox_pump_is_needless(given[i])) {
-            int result = sandbox_pump_begin(&session->pumps[i], given[i], i == 0, &owned[i]);
+        } else {
+            owned[i] = sandbox_pump_spare(given[i], i == 0);
+            int result = owned[i] >= 0
+                             ? 0
+                             : sandbox_pump_begin(&session->pumps[i], given[i], i == 0, &owned[i]);
             if (result < 0)
                 return billet_fail_errno(error, 0, "io_failed", -result,
                                          "cannot make a pipe for the command");
@@ -569,18 +575,19 @@ make_start(struct session *session, const struct sandbox_config *config, struct 
                            "%s is not there", start->init);
     if (lease->identity.drop && work != NULL)
         work = SANDBOX_STAGE_WORK;
-    int result =
-        sandbox_profile_make(config, work, lease->identity.drop ? SANDBOX_STAGE_INIT : start->init,
-                             &start->profile, error);
+    const struct sandbox_place place = {lease->work_device, lease->work_inode};
+    int result = sandbox_profile_make(config, work, &place,
+                                      lease->identity.drop ? SANDBOX_STAGE_INIT : start->init,
+                                      &start->profile, error);
     if (result == 0)
         result =
             sandbox_order_make(lease, config, &start->profile, session->exec, &start->order, error);
-    if (result == 0 && lease->filter_fd < 0)
-        result = sandbox_filter_make(&lease->filter_fd, error);
+    if (result == 0)
+        result = sandbox_filter_await(&lease->filter, error);
     if (result == 0) {
         start->arguments = sandbox_memfd("billet-arguments", start->profile.arguments.bytes,
                                          start->profile.arguments.length);
-        if (start->arguments < 0 || lseek(lease->filter_fd, 0, SEEK_SET) != 0)
+        if (start->arguments < 0 || lseek(lease->filter.fd, 0, SEEK_SET) != 0)
             result = billet_fail_errno(error, 0, "sandbox_start_failed", errno,
                                        "cannot hand over the profile");
     }
@@ -599,6 +606,14 @@ end_start(struct start *start)
     billet_close_fd(&start->complaints[1]);
     for (int i = 0; i < 3; i++)
         billet_close_fd(&start->owned[i]);
+}
+
+static int
+note_launcher(void *context, pid_t pid)
+{
+    struct session *session = context;
+    snprintf(session->note, sizeof(session->note), "%d", (int)pid);
+    return sandbox_lease_note(session->lease, session->note, pid);
 }
 
 static int
@@ -622,8 +637,10 @@ launch(struct session *session, const struct sandbox_config *config, struct bill
             .work_fd = lease->work_fd,
             .init = start.init,
             .fds = {streams[0], streams[1], start.complaints[1], start.control[1], start.order,
-                    streams[2], start.arguments, lease->filter_fd},
+                    streams[2], start.arguments, lease->filter.fd},
             .fd_count = SANDBOX_FD_FILES + start.profile.file_count,
+            .note = note_launcher,
+            .context = session,
         };
         for (size_t i = 0; i < start.profile.file_count; i++)
             launch.fds[SANDBOX_FD_FILES + i] = start.profile.files[i];
@@ -632,8 +649,6 @@ launch(struct session *session, const struct sandbox_config *config, struct bill
     if (result == 0) {
         session->control = billet_take_fd(&start.control[0]);
         session->complaints = billet_take_fd(&start.complaints[0]);
-        snprintf(session->note, sizeof(session->note), "%d", (int)session->bwrap);
-        sandbox_lease_note(lease, session->note, session->bwrap);
     }
     end_start(&start);
     return result;

@@ -6,6 +6,7 @@
 #include <linux/netlink.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
@@ -211,20 +212,20 @@ add_sockets(struct builder *builder)
     static const char *const calls[] = {"socket", "socketpair"};
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
         /* An AF_INET above 32 bits is refused too, which no libc asks for. */
-        add_when(builder, NO_PERMISSION, calls[i], SCMP_CMP64(0, SCMP_CMP_GT, AF_NETLINK));
+        add_when(builder, NO_PERMISSION, calls[i], SCMP_CMP64(0, SCMP_CMP_GT, AF_NETLINK, 0));
         for (unsigned family = 0; family < AF_NETLINK; family++)
             if (family != AF_UNIX && family != AF_INET && family != AF_INET6)
-                add_when(builder, NO_PERMISSION, calls[i], SCMP_CMP64(0, SCMP_CMP_EQ, family));
+                add_when(builder, NO_PERMISSION, calls[i], SCMP_CMP64(0, SCMP_CMP_EQ, family, 0));
     }
     int socket_call = seccomp_syscall_resolve_name("socket");
-    struct scmp_arg_cmp other_netlink[] = {SCMP_CMP64(0, SCMP_CMP_EQ, AF_NETLINK),
-                                           SCMP_CMP64(2, SCMP_CMP_NE, NETLINK_ROUTE)};
+    struct scmp_arg_cmp other_netlink[] = {SCMP_CMP64(0, SCMP_CMP_EQ, AF_NETLINK, 0),
+                                           SCMP_CMP64(2, SCMP_CMP_NE, NETLINK_ROUTE, 0)};
     add(builder, NO_PERMISSION, socket_call, 2, other_netlink);
     static const uint64_t families[] = {AF_INET, AF_INET6};
     static const uint64_t types[] = {SOCK_RAW, SOCK_PACKET};
     for (size_t family = 0; family < 2; family++)
         for (size_t type = 0; type < 2; type++) {
-            struct scmp_arg_cmp raw[] = {SCMP_CMP64(0, SCMP_CMP_EQ, families[family]),
+            struct scmp_arg_cmp raw[] = {SCMP_CMP64(0, SCMP_CMP_EQ, families[family], 0),
                                          SCMP_CMP64(1, SCMP_CMP_MASKED_EQ, 0xf, types[type])};
             add(builder, NO_PERMISSION, socket_call, 2, raw);
         }
@@ -300,9 +301,53 @@ sandbox_filter_make(int *fd, struct billet_error *error)
     seccomp_release(context);
     if (result == 0 && lseek(made, 0, SEEK_SET) != 0)
         result = -errno;
-    if (result != 0)
-        return billet_fail_errno(error, BILLET_CLASS_INTERNAL, "sandbox_filter_failed", -result,
-                                 "cannot make the system call filter");
+    if (result != 0) {
+        billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "sandbox_filter_failed", -result,
+                          "cannot make the system call filter");
+        return billet_fail_hint(error,
+                                "a kernel with CONFIG_SECCOMP_FILTER and libseccomp 2.5.4 or "
+                                "later are needed");
+    }
     *fd = billet_take_fd(&made);
     return 0;
+}
+
+static void *
+make_in_thread(void *context)
+{
+    struct sandbox_filter *filter = context;
+    sandbox_filter_make(&filter->fd, NULL); /* a failure is found again, with its reason */
+    return NULL;
+}
+
+void
+sandbox_filter_begin(struct sandbox_filter *filter)
+{
+    sigset_t all, saved;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    filter->begun = pthread_create(&filter->thread, NULL, make_in_thread, filter) == 0;
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+}
+
+static void
+join(struct sandbox_filter *filter)
+{
+    if (filter->begun)
+        pthread_join(filter->thread, NULL);
+    filter->begun = false;
+}
+
+int
+sandbox_filter_await(struct sandbox_filter *filter, struct billet_error *error)
+{
+    join(filter);
+    return filter->fd >= 0 ? 0 : sandbox_filter_make(&filter->fd, error);
+}
+
+void
+sandbox_filter_free(struct sandbox_filter *filter)
+{
+    join(filter);
+    billet_close_fd(&filter->fd);
 }

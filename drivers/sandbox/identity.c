@@ -46,6 +46,25 @@ hash(const char *text)
     return value;
 }
 
+/* The locked file: the one that has the name still, since its last holder removes it. Or -errno,
+ * -EWOULDBLOCK when it is taken. */
+static int
+lock_id(int pool, const char *name)
+{
+    for (int i = 0; i < 100; i++) {
+        struct stat held, named;
+        cleanup_fd int fd = openat(pool, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+            return -errno;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+            return errno == EINTR ? -EWOULDBLOCK : -errno;
+        if (fstat(fd, &held) == 0 && fstatat(pool, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+            held.st_ino == named.st_ino && held.st_dev == named.st_dev)
+            return billet_take_fd(&fd);
+    }
+    return -EWOULDBLOCK;
+}
+
 int
 sandbox_identity_take(const struct sandbox_config *config, int directory_fd, const char *seed,
                       struct sandbox_identity *identity, struct billet_error *error)
@@ -67,16 +86,17 @@ sandbox_identity_take(const struct sandbox_config *config, int directory_fd, con
         uint32_t id = config->uid_base + (start + i) % config->uid_count;
         char name[32];
         snprintf(name, sizeof(name), "%u", id);
-        int fd = openat(pool, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0)
-            return billet_fail_errno(error, 0, "io_failed", errno, "cannot lock user id %u", id);
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        int fd = lock_id(pool, name);
+        if (fd < 0 && fd != -EWOULDBLOCK)
+            return billet_fail_errno(error, 0, "io_failed", -fd, "cannot lock user id %u", id);
+        if (fd >= 0) {
             identity->uid = id;
             identity->gid = id;
+            identity->locked = id;
             identity->lock_fd = fd;
+            identity->pool_fd = billet_take_fd(&pool);
             return 0;
         }
-        close(fd);
     }
     billet_fail(error, BILLET_CLASS_CAPACITY, "sandbox_ids_exhausted",
                 "all %u user ids from %u on are in use by leases", config->uid_count,
@@ -87,7 +107,13 @@ sandbox_identity_take(const struct sandbox_config *config, int directory_fd, con
 void
 sandbox_identity_give_back(struct sandbox_identity *identity)
 {
+    if (identity->lock_fd >= 0 && identity->pool_fd >= 0) {
+        char name[32];
+        snprintf(name, sizeof(name), "%u", (unsigned)identity->locked);
+        unlinkat(identity->pool_fd, name, 0); /* while the lock is ours */
+    }
     billet_close_fd(&identity->lock_fd);
+    billet_close_fd(&identity->pool_fd);
     billet_close_fd(&identity->map_fd);
 }
 
@@ -142,10 +168,13 @@ make_namespace(uid_t owner, gid_t group, const struct sandbox_identity *identity
 
     if (pipe2(ready, O_CLOEXEC) < 0)
         return -errno;
+    pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         byte = unshare(CLONE_NEWUSER) == 0 ? 1 : 0;
+        /* Not before: the new credentials take the death signal away. */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+            _exit(0);
         if (write(ready[1], &byte, 1) == 1)
             pause();
         _exit(0);
@@ -207,6 +236,10 @@ degrade(struct sandbox_identity *identity, const struct stat *status, int sys_er
         "the file system of %s cannot show the workspace to another user id (id-mapped "
         "mount)",
         path);
+    if (sys_errno == ENOSYS)
+        return billet_fail_hint(error,
+                                "id-mapped mounts need Linux 5.12; run billet as an ordinary "
+                                "user who owns the workspace");
     if (status->st_uid == 0)
         return billet_fail_hint(error, "move the workspace to ext4, xfs, btrfs or tmpfs, or run "
                                        "billet as an ordinary user who owns it; a sandbox never "
@@ -224,6 +257,8 @@ sandbox_identity_map(struct sandbox_identity *identity, const struct sandbox_con
     billet_close_fd(&identity->map_fd);
     if (!identity->drop)
         return 0;
+    identity->uid = identity->locked; /* an earlier workspace may have changed it */
+    identity->gid = (gid_t)identity->locked;
     if (fstat(work_fd, &status) < 0)
         return billet_fail_errno(error, 0, "io_failed", errno, "cannot look at workspace %s", path);
     int result = make_namespace(status.st_uid, status.st_gid, identity);

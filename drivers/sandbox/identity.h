@@ -20,12 +20,14 @@ struct sandbox_identity {
     bool drop; /* started by root: setuid(uid) before anything else runs */
     uid_t uid;
     gid_t gid;
-    int lock_fd; /* holds the id while open, -1: none */
-    int map_fd;  /* user namespace for the workspace's mount, -1: plain bind */
+    uid_t locked; /* the id that lock_fd holds: uid may become another (allow_degraded) */
+    int lock_fd;  /* holds the id while open, -1: none */
+    int pool_fd;  /* the directory of its file */
+    int map_fd;   /* user namespace for the workspace's mount, -1: plain bind */
 };
-#define SANDBOX_IDENTITY_INIT       \
-    {                               \
-        .lock_fd = -1, .map_fd = -1 \
+#define SANDBOX_IDENTITY_INIT                      \
+    {                                              \
+        .lock_fd = -1, .pool_fd = -1, .map_fd = -1 \
     }
 
 /* Take an id; directory_fd: where its lock file goes (made with mode 0700). seed spreads leases. */

@@ -349,19 +349,17 @@ add_missing(char *text, size_t size, const char *name)
     snprintf(text + length, size - length, "%s%s", length > 0 ? ", " : "", name);
 }
 
-/* Names what is missing; true when the command may start. */
+/* Says what is missing; true when the command may start. message: what sandbox_check found. */
 static bool
-self_check(int landlock, bool clean_descriptors)
+self_check(struct sandbox_message *message, int landlock, bool clean_descriptors)
 {
-    struct sandbox_message message = {.type = SANDBOX_MISSING};
-    sandbox_check(order.header, order.mounts, message.text, sizeof(message.text));
     if (landlock != 0 || (order.header->flags & SANDBOX_NO_LANDLOCK) != 0)
-        add_missing(message.text, sizeof(message.text), "landlock");
+        add_missing(message->text, sizeof(message->text), "landlock");
     if (!clean_descriptors)
-        add_missing(message.text, sizeof(message.text), "closed descriptors");
-    if (message.text[0] == '\0')
+        add_missing(message->text, sizeof(message->text), "closed descriptors");
+    if (message->text[0] == '\0')
         return true;
-    say(&message, -1, false);
+    say(message, -1, false);
     if ((order.header->flags & SANDBOX_ALLOW_DEGRADED) != 0)
         return true;
     struct sandbox_message end = {.type = SANDBOX_ENDED, .kind = SANDBOX_REFUSED};
@@ -397,7 +395,8 @@ main(void)
     sigset_t mask;
 
     /* The driver's death must end the sandbox; bwrap asked for it, but only of bwrap's own. */
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+        broken("cannot follow the driver's death", errno);
     say(&hello, -1, true);
     bool clean_descriptors = sandbox_check_descriptors();
     read_order();
@@ -423,6 +422,7 @@ main(void)
     if (command < 0)
         broken("cannot make a process", errno);
     if (command == 0) {
+        close(go[1]); /* so that our end is the one that counts */
         limit(RLIMIT_DATA, header->data_limit);
         child_main(terminal, ready[1], go[0], report[1]);
     }
@@ -436,14 +436,18 @@ main(void)
     close(ready[1]);
     close(go[0]);
     close(report[1]);
+    /* While the child puts itself under Landlock. */
+    struct sandbox_message found = {.type = SANDBOX_MISSING};
+    sandbox_check(order.header, order.mounts, found.text, sizeof(found.text));
     if (read(ready[0], &landlock, sizeof(landlock)) != sizeof(landlock))
         broken("the command ended before it began", 0);
     close(ready[0]);
-    if (!self_check(landlock, clean_descriptors))
+    if (!self_check(&found, landlock, clean_descriptors))
         return 0;
     /* From here on the command may live: no tracing, no /proc/1/fd. Not before, since it hides our
      * own /proc entries from us too. */
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    if ((header->flags & SANDBOX_TRACEABLE) == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        broken("cannot hide process 1", errno);
     if (write(go[1], "", 1) != 1)
         broken("the command ended before it began", errno);
     close(go[1]);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -28,8 +29,16 @@
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+#define INTO_CGROUP UINT64_C(0x200000000) /* CLONE_INTO_CGROUP */
 #define MOVE_EMPTY_PATH 4u
 #define KEY_JOIN_SESSION 1
+/* include/uapi/linux/ioprio.h, which older headers lack */
+#define IOPRIO_PROCESS 1
+#define IOPRIO_CLASS_SHIFT 13
+#define IOPRIO_REAL_TIME 1
 
 enum step {
     STEP_SESSION,
@@ -37,6 +46,7 @@ enum step {
     STEP_STAGE,
     STEP_MOUNT,
     STEP_LIMITS,
+    STEP_INHERITED,
     STEP_KEYRING,
     STEP_USER,
     STEP_DESCRIPTORS,
@@ -49,6 +59,7 @@ static const char *const step_texts[] = {
     [STEP_STAGE] = "make a mount namespace",
     [STEP_MOUNT] = "mount the workspace for the lease's user id",
     [STEP_LIMITS] = "set resource limits",
+    [STEP_INHERITED] = "give up priorities of the caller",
     [STEP_KEYRING] = "begin a session keyring",
     [STEP_USER] = "take the lease's user id",
     [STEP_DESCRIPTORS] = "place the descriptors",
@@ -81,11 +92,12 @@ reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* entered: the process was made inside the v2 group. */
 static void
-enter_groups(const struct billet_cgroup *group, int report)
+enter_groups(const struct billet_cgroup *group, bool entered, int report)
 {
     for (int i = 0; i < BILLET_CGROUP_TREES; i++) {
-        if (group->directories[i] < 0)
+        if (group->directories[i] < 0 || (i == BILLET_CGROUP_UNIFIED && entered))
             continue;
         if ((i == BILLET_CGROUP_PIDS && (sandbox_dropped() & SANDBOX_DROP_PIDS) != 0) ||
             (i == BILLET_CGROUP_MEMORY && (sandbox_dropped() & SANDBOX_DROP_MEMORY) != 0))
@@ -147,6 +159,36 @@ set_limits(int report)
         fail(report, STEP_LIMITS);
 }
 
+/* What the caller may have been given for itself: real-time or high priority, fixed addresses, a
+ * place before the out-of-memory killer. A lower priority stays. */
+static void
+shed_inherited(int report)
+{
+    struct sched_param none = {0};
+    char text[16] = "";
+    int policy = (int)syscall(SYS_sched_getscheduler, 0);
+
+    errno = 0;
+    if (policy != SCHED_OTHER && policy != SCHED_BATCH && policy != SCHED_IDLE &&
+        syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &none) < 0)
+        fail(report, STEP_INHERITED);
+    /* The raw call gives 20 - nice. */
+    if (syscall(SYS_getpriority, PRIO_PROCESS, 0) > 20 && setpriority(PRIO_PROCESS, 0, 0) < 0)
+        fail(report, STEP_INHERITED);
+    if (syscall(SYS_ioprio_get, IOPRIO_PROCESS, 0) >> IOPRIO_CLASS_SHIFT == IOPRIO_REAL_TIME &&
+        syscall(SYS_ioprio_set, IOPRIO_PROCESS, 0, 0) < 0)
+        fail(report, STEP_INHERITED);
+    if (personality(0xffffffff) != 0 && personality(0) < 0)
+        fail(report, STEP_INHERITED);
+    int adjust = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    if (adjust >= 0) {
+        if (read(adjust, text, sizeof(text) - 1) > 0 && text[0] == '-' &&
+            pwrite(adjust, "0", 1, 0) != 1)
+            fail(report, STEP_INHERITED);
+        close(adjust);
+    }
+}
+
 /* The raw calls: libc's would signal threads that this child does not have. */
 static void
 take_user(const struct sandbox_identity *identity, int report)
@@ -190,20 +232,28 @@ place_fds(const struct sandbox_launch *launch, int report)
 }
 
 static void __attribute__((noreturn))
-child_main(const struct sandbox_launch *launch, pid_t parent, int report)
+child_main(const struct sandbox_launch *launch, pid_t parent, bool entered, int report, int go)
 {
+    char byte;
     static char *const arguments[] = {(char *)"bwrap", (char *)"--args",          (char *)"6",
                                       (char *)"--",    (char *)SANDBOX_INIT_PATH, NULL};
     static char *const nothing[] = {NULL};
+#ifdef BILLET_ABLATION
     static char *const leaked[] = {(char *)"BILLET_ABLATION_SECRET=canary", NULL};
+    char *const *environment =
+        (sandbox_dropped() & SANDBOX_DROP_ENVIRONMENT) != 0 ? leaked : nothing;
+#else
+    char *const *environment = nothing;
+#endif
 
     reset_signals();
     if (setsid() < 0)
         fail(report, STEP_SESSION);
-    enter_groups(launch->group, report);
+    enter_groups(launch->group, entered, report);
     if (launch->identity->drop)
         stage(launch, report);
     set_limits(report);
+    shed_inherited(report);
     take_user(launch->identity, report);
     if ((sandbox_dropped() & SANDBOX_DROP_KEYRING) == 0 &&
         syscall(SYS_keyctl, KEY_JOIN_SESSION, NULL) < 0 && errno != ENOSYS)
@@ -213,9 +263,12 @@ child_main(const struct sandbox_launch *launch, pid_t parent, int report)
         _exit(127);
     /* What the command writes goes back to its owner, with usual modes. */
     umask(022);
+    /* Not before this process is noted: a bwrap that loses its parent at the wrong moment waits for
+     * ever in a child of its own. End of file: the host is gone. */
+    if (read(go, &byte, 1) != 1)
+        _exit(127);
     place_fds(launch, report);
-    execve(launch->bubblewrap, arguments,
-           (sandbox_dropped() & SANDBOX_DROP_ENVIRONMENT) != 0 ? leaked : nothing);
+    execve(launch->bubblewrap, arguments, environment);
     fail((int)launch->fd_count, STEP_EXECUTE);
 }
 
@@ -240,11 +293,32 @@ explain(const struct sandbox_launch *launch, const struct failure *failure,
     return -error->error_class;
 }
 
+/* fork(2), into the v2 group where the kernel can: entering it later would first wait until no
+ * process of the machine can be forking, some ten milliseconds. The child calls nothing of libc
+ * that needs what fork(3) prepares: no memory, no threads. */
+static pid_t
+make_child(const struct billet_cgroup *group, bool *entered)
+{
+    struct {
+        uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+            set_tid_size, cgroup;
+    } arguments = {.flags = INTO_CGROUP, .exit_signal = SIGCHLD};
+    *entered = true;
+    if (group->directories[BILLET_CGROUP_UNIFIED] >= 0) {
+        arguments.cgroup = (uint64_t)group->directories[BILLET_CGROUP_UNIFIED];
+        long child = syscall(SYS_clone3, &arguments, sizeof(arguments));
+        if (child >= 0 || errno == EAGAIN || errno == ENOMEM)
+            return (pid_t)child;
+    }
+    *entered = false;
+    return fork();
+}
+
 int
 sandbox_launch(const struct sandbox_launch *launch, pid_t *pid, int *pidfd,
                struct billet_error *error)
 {
-    int report[2];
+    int report[2], go[2];
     sigset_t all, saved;
     struct failure failure;
 
@@ -252,26 +326,44 @@ sandbox_launch(const struct sandbox_launch *launch, pid_t *pid, int *pidfd,
         return billet_fail(error, BILLET_CLASS_INTERNAL, "internal", "too many descriptors");
     if (pipe2(report, O_CLOEXEC) < 0)
         return billet_fail_errno(error, 0, "sandbox_start_failed", errno, "cannot make a pipe");
+    if (pipe2(go, O_CLOEXEC) < 0) {
+        int saved_errno = errno;
+        close(report[0]);
+        close(report[1]);
+        return billet_fail_errno(error, 0, "sandbox_start_failed", saved_errno,
+                                 "cannot make a pipe");
+    }
     pid_t parent = getpid();
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &saved);
-    pid_t child = fork();
-    if (child == 0)
-        child_main(launch, parent, report[1]);
+    bool entered;
+    pid_t child = make_child(launch->group, &entered);
+    if (child == 0) {
+        close(go[1]); /* or the end of the host would not be seen */
+        child_main(launch, parent, entered, report[1], go[0]);
+    }
     int failed = errno;
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     close(report[1]);
+    close(go[0]);
     if (child < 0) {
         close(report[0]);
+        close(go[1]);
         return billet_fail_errno(error, 0, "sandbox_start_failed", failed, "cannot make a process");
     }
     int opened = (int)syscall(SYS_pidfd_open, child, 0);
     failed = errno;
+    int noted = opened >= 0 ? launch->note(launch->context, child) : -failed;
+    if (noted == 0 && write(go[1], "", 1) != 1)
+        noted = -errno;
+    if (noted < 0)
+        failed = -noted;
+    close(go[1]);
     ssize_t got;
     while ((got = read(report[0], &failure, sizeof(failure))) < 0 && errno == EINTR)
         ;
     close(report[0]);
-    if (got == 0 && opened >= 0) {
+    if (got == 0 && noted == 0) {
         *pid = child;
         *pidfd = opened;
         return 0;
@@ -280,6 +372,9 @@ sandbox_launch(const struct sandbox_launch *launch, pid_t *pid, int *pidfd,
     while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
         ;
     billet_close_fd(&opened);
+    if (noted == -ENOENT)
+        return billet_fail(error, BILLET_CLASS_LOST, "lease_lost",
+                           "the sandbox's lease was destroyed meanwhile");
     if (got == (ssize_t)sizeof(failure))
         return explain(launch, &failure, error);
     return billet_fail_errno(error, 0, "sandbox_start_failed", failed,

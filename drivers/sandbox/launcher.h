@@ -34,6 +34,9 @@ struct sandbox_launch {
     const char *init;            /* the same, the host's path */
     int fds[SANDBOX_LAUNCH_FDS]; /* fds[i] becomes descriptor i */
     size_t fd_count;
+    /* Called with the new process before bwrap begins, so that it can be found again. */
+    int (*note)(void *context, pid_t pid);
+    void *context;
 };
 
 /* *pid is a child of this process, killed when the calling thread ends. */

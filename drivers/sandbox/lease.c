@@ -28,6 +28,9 @@
 #define LABEL "label"
 #define LABEL_LIMIT 2048
 #define NOTE_PREFIX "process-"
+/* On the lease's directory, set before its processes are looked for: what starts later ends itself.
+ * A bit of the mode, since it can be set on a full disk too. */
+#define ENDED S_ISVTX
 #define KILL_TIME (5 * BILLET_NS_PER_SECOND)
 
 /* ---- places ------------------------------------------------------------------ */
@@ -118,13 +121,21 @@ start_time(pid_t pid)
     return at != NULL ? strtoull(at + 1, NULL, 10) : 0;
 }
 
+static bool
+is_ended(int directory)
+{
+    struct stat status;
+    return fstat(directory, &status) < 0 || (status.st_mode & ENDED) != 0 || status.st_nlink == 0;
+}
+
 int
 sandbox_lease_note(const struct billet_lease_handle *lease, const char *name, pid_t pid)
 {
     char text[128], file[64];
     snprintf(file, sizeof(file), NOTE_PREFIX "%s", name);
     snprintf(text, sizeof(text), "%s %d %llu\n", boot_id(), (int)pid, start_time(pid));
-    return write_small(lease->directory_fd, file, text);
+    int result = write_small(lease->directory_fd, file, text);
+    return result == 0 && is_ended(lease->directory_fd) ? -ENOENT : result;
 }
 
 void
@@ -166,6 +177,54 @@ wait_end(int pidfd, int64_t deadline_ns)
     }
 }
 
+/* A bwrap that lost its parent before it was told who that is waits for ever, in a process
+ * namespace of its own and in the session of the one that was noted. session: the number of that
+ * one. */
+static int
+kill_orphan(pid_t pid, pid_t session, int64_t deadline_ns)
+{
+    char path[64], text[1024];
+    cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    if (pidfd < 0 || read_small(AT_FDCWD, path, text, sizeof(text)) <= 0 ||
+        strstr(text, " (bwrap) ") == NULL || getsid(pid) != session)
+        return 0;
+    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    return wait_end(pidfd, deadline_ns) ? 0 : 1;
+}
+
+int
+sandbox_lease_end_orphans(pid_t session, int64_t deadline_ns)
+{
+    cleanup_dir DIR *entries = opendir("/proc");
+    int left = 0;
+    struct dirent *entry;
+    while (entries != NULL && (entry = readdir(entries)) != NULL) {
+        pid_t pid = (pid_t)atoi(entry->d_name);
+        if (pid > 1 && pid != session && getsid(pid) == session)
+            left += kill_orphan(pid, session, deadline_ns);
+    }
+    return left;
+}
+
+/* What is noted in one file: bwrap, whose number is the file's name, and later process 1. */
+static int
+kill_one(int directory, const char *file, int64_t deadline_ns)
+{
+    pid_t launcher = (pid_t)atoi(file + strlen(NOTE_PREFIX));
+    cleanup_fd int pidfd = open_noted(directory, file);
+    if (pidfd >= 0) {
+        syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+        if (!wait_end(pidfd, deadline_ns))
+            return 1;
+    }
+    /* While its number is a session's it is given to nobody else; a process that has it and is not
+     * the one that was noted has begun a session of its own. */
+    if (launcher > 1 && (pidfd >= 0 || start_time(launcher) == 0))
+        return sandbox_lease_end_orphans(launcher, deadline_ns);
+    return 0;
+}
+
 static int
 kill_noted(int directory, int64_t deadline_ns)
 {
@@ -175,22 +234,17 @@ kill_noted(int directory, int64_t deadline_ns)
     if (entries == NULL) {
         if (copy >= 0)
             close(copy);
-        return 0;
+        return 1; /* not known */
     }
     rewinddir(entries);
     struct dirent *entry;
     while ((entry = readdir(entries)) != NULL) {
         if (strncmp(entry->d_name, NOTE_PREFIX, strlen(NOTE_PREFIX)) != 0)
             continue;
-        cleanup_fd int pidfd = open_noted(directory, entry->d_name);
-        if (pidfd >= 0) {
-            syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-            if (!wait_end(pidfd, deadline_ns)) {
-                left++;
-                continue;
-            }
-        }
-        unlinkat(directory, entry->d_name, 0);
+        int one = kill_one(directory, entry->d_name, deadline_ns);
+        if (one == 0)
+            unlinkat(directory, entry->d_name, 0);
+        left += one;
     }
     return left;
 }
@@ -221,7 +275,8 @@ allocate(const char *id)
     if (lease == NULL)
         return NULL;
     snprintf(lease->id, sizeof(lease->id), "%s", id);
-    lease->site_fd = lease->directory_fd = lease->filter_fd = lease->work_fd = -1;
+    lease->site_fd = lease->directory_fd = lease->work_fd = -1;
+    lease->filter = (struct sandbox_filter)SANDBOX_FILTER_INIT;
     lease->control_fd = lease->terminal_fd = -1;
     lease->identity = (struct sandbox_identity)SANDBOX_IDENTITY_INIT;
     lease->site = (struct billet_cgroup_site)BILLET_CGROUP_SITE_INIT;
@@ -237,7 +292,7 @@ sandbox_lease_free(struct billet_lease_handle *lease)
         return;
     billet_close_fd(&lease->site_fd);
     billet_close_fd(&lease->directory_fd);
-    billet_close_fd(&lease->filter_fd);
+    sandbox_filter_free(&lease->filter);
     billet_close_fd(&lease->work_fd);
     sandbox_identity_give_back(&lease->identity);
     billet_cgroup_close(&lease->group);
@@ -253,8 +308,8 @@ make_group(struct billet_lease_handle *lease, const struct sandbox_config *confi
     billet_cgroup_site_open(&lease->site, true);
     lease->memory_by_group = (lease->site.limits & BILLET_CGROUP_CAN_MEMORY) != 0;
     lease->pids_by_group = (lease->site.limits & BILLET_CGROUP_CAN_PIDS) != 0;
-    if (lease->shared)
-        return billet_cgroup_open(&lease->site, lease->id, &lease->group) == 0 ? 0 : 0;
+    if (lease->shared && billet_cgroup_open(&lease->site, lease->id, &lease->group) == 0)
+        return 0;
     struct billet_cgroup_limits limits = {
         .memory_max = lease->memory_by_group ? config->memory_max : 0,
         .pids_max = lease->pids_by_group ? config->pids_max : 0,
@@ -283,7 +338,7 @@ write_label(const struct billet_lease_handle *lease, const struct billet_identit
 
 static int
 complete(struct billet_lease_handle *lease, const struct billet_identity *identity,
-         const struct sandbox_config *config, struct billet_error *error)
+         const struct sandbox_config *config, bool make, struct billet_error *error)
 {
     lease->directory_fd =
         openat(lease->site_fd, lease->id, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -293,6 +348,11 @@ complete(struct billet_lease_handle *lease, const struct billet_identity *identi
                                "sandbox lease %s is not on this machine any more", lease->id);
         return billet_fail_errno(error, 0, "io_failed", errno, "cannot open lease %s", lease->id);
     }
+    if (make && fchmod(lease->directory_fd, 0700) < 0)
+        return billet_fail_errno(error, 0, "io_failed", errno, "cannot open lease %s", lease->id);
+    if (is_ended(lease->directory_fd))
+        return billet_fail(error, BILLET_CLASS_LOST, "lease_lost", "sandbox lease %s was destroyed",
+                           lease->id);
     int result = lease->shared ? 0 : write_label(lease, identity, error);
     if (result == 0)
         result = sandbox_identity_take(config, lease->site_fd, lease->id, &lease->identity, error);
@@ -315,6 +375,8 @@ begin(const struct billet_host *host, const struct billet_identity *identity,
         return billet_fail_errno(error, BILLET_CLASS_CAPACITY, "out_of_memory", ENOMEM,
                                  "cannot hold a lease");
     lease->shared = shared;
+    /* Ready by the time of the first command. */
+    sandbox_filter_begin(&lease->filter);
     int failed = open_site(host, true, &lease->site_fd, error);
     bool made = false;
     if (failed == 0 && make) {
@@ -323,7 +385,7 @@ begin(const struct billet_host *host, const struct billet_identity *identity,
             failed = billet_fail_errno(error, 0, "io_failed", errno, "cannot make lease %s", id);
     }
     if (failed == 0)
-        failed = complete(lease, identity, config, error);
+        failed = complete(lease, identity, config, make, error);
     if (failed < 0) {
         sandbox_lease_free(lease);
         if (made)
@@ -373,6 +435,33 @@ remove_directory(int site, const char *id)
     return unlinkat(site, id, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+static int
+remove_lease(int site, int directory, const struct billet_cgroup_site *groups,
+             const struct billet_cgroup *group, const char *id, int64_t deadline_ns,
+             struct billet_error *error)
+{
+    int result = sandbox_lease_stop(directory, group, deadline_ns, error);
+    if (result < 0)
+        return result;
+    int removed = billet_cgroup_remove(groups, id, billet_monotonic_ns() + BILLET_NS_PER_SECOND);
+    if (removed < 0)
+        return billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed", -removed,
+                                 "cannot remove the control group of lease %s", id);
+    removed = remove_directory(site, id);
+    if (removed < 0)
+        return billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed", -removed,
+                                 "cannot remove the directory of lease %s", id);
+    return 0;
+}
+
+int
+sandbox_lease_end(const struct billet_lease_handle *lease, int64_t deadline_ns,
+                  struct billet_error *error)
+{
+    return remove_lease(lease->site_fd, lease->directory_fd, &lease->site, &lease->group, lease->id,
+                        deadline_ns, error);
+}
+
 int
 sandbox_lease_destroy(const struct billet_host *host, const char *id, bool dry_run,
                       int64_t deadline_ns, struct billet_error *error)
@@ -388,23 +477,12 @@ sandbox_lease_destroy(const struct billet_host *host, const char *id, bool dry_r
         site >= 0 ? openat(site, id, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
     if (directory < 0)
         return 0; /* not ours, or gone: its group was removed before its directory */
+    if (fchmod(directory, 0700 | ENDED) < 0)
+        return billet_fail_errno(error, 0, "io_failed", errno, "cannot end lease %s", id);
     billet_cgroup_site_open(&groups, true);
     billet_cgroup_open(&groups, id, &group);
-    result = sandbox_lease_stop(directory, &group, deadline_ns, error);
+    result = remove_lease(site, directory, &groups, &group, id, deadline_ns, error);
     billet_cgroup_close(&group);
-    if (result == 0) {
-        int removed =
-            billet_cgroup_remove(&groups, id, billet_monotonic_ns() + BILLET_NS_PER_SECOND);
-        if (removed < 0)
-            result = billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed",
-                                       -removed, "cannot remove the control group of lease %s", id);
-    }
-    if (result == 0) {
-        int removed = remove_directory(site, id);
-        if (removed < 0)
-            result = billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed",
-                                       -removed, "cannot remove the directory of lease %s", id);
-    }
     billet_cgroup_site_close(&groups);
     return result;
 }

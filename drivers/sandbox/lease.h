@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include "../common/cgroup.h"
+#include "filter.h"
 #include "identity.h"
 #include "options.h"
 
@@ -31,7 +32,7 @@ struct billet_lease_handle {
     struct billet_cgroup group;
     bool memory_by_group;
     bool pids_by_group;
-    int filter_fd;
+    struct sandbox_filter filter;
     /* the workspace, when realized */
     int work_fd;
     char work_path[4096];
@@ -58,16 +59,23 @@ void sandbox_lease_free(struct billet_lease_handle *lease);
 bool sandbox_lease_id(const char *ref, const struct billet_identity *identity,
                       char id[SANDBOX_ID_SIZE]);
 
-/* Kill what runs of it, verify, remove group and directory. What is not there is a success. */
+/* Kill what runs of the lease, verify, remove group and directory; the handle is still to be freed.
+ */
+int sandbox_lease_end(const struct billet_lease_handle *lease, int64_t deadline_ns,
+                      struct billet_error *error);
+/* The same for a lease that this process does not hold. What is not there is a success. */
 int sandbox_lease_destroy(const struct billet_host *host, const char *id, bool dry_run,
                           int64_t deadline_ns, struct billet_error *error);
 /* Kill what runs, keep the rest. */
 int sandbox_lease_stop(int directory_fd, const struct billet_cgroup *group, int64_t deadline_ns,
                        struct billet_error *error);
 
-/* Note a process of the lease, so that another billet process can end it. name: of the file. */
+/* Note a process of the lease, so that another billet process can end it. name: of the file.
+ * Fails with -ENOENT when the lease has been destroyed meanwhile: the process must not live. */
 int sandbox_lease_note(const struct billet_lease_handle *lease, const char *name, pid_t pid);
 void sandbox_lease_unnote(const struct billet_lease_handle *lease, const char *name);
+/* End what a launcher that is dead left in its session; how many are left. */
+int sandbox_lease_end_orphans(pid_t session, int64_t deadline_ns);
 
 int sandbox_lease_list(const struct billet_host *host, const struct billet_call *call,
                        struct billet_error *error);

@@ -92,6 +92,8 @@ sandbox_order_make(const struct billet_lease_handle *lease, const struct sandbox
         order.flags |= SANDBOX_NO_LANDLOCK;
     if ((dropped & SANDBOX_DROP_DESCRIPTORS) != 0)
         order.flags |= SANDBOX_KEEP_FDS;
+    if ((dropped & SANDBOX_DROP_DUMPABLE) != 0)
+        order.flags |= SANDBOX_TRACEABLE;
     if ((dropped & SANDBOX_DROP_PIDS) != 0)
         order.process_limit = 0;
     if ((dropped & SANDBOX_DROP_MEMORY) != 0)

@@ -99,6 +99,7 @@ sandbox_dropped(void)
         {"session", SANDBOX_DROP_SESSION},   {"pids", SANDBOX_DROP_PIDS},
         {"memory", SANDBOX_DROP_MEMORY},     {"core", SANDBOX_DROP_CORE},
         {"landlock", SANDBOX_DROP_LANDLOCK}, {"readonly", SANDBOX_DROP_READONLY},
+        {"dumpable", SANDBOX_DROP_DUMPABLE},
     };
     const char *list = getenv("BILLET_ABLATION");
     unsigned dropped = 0;
@@ -227,13 +228,49 @@ is_taken_from_root(const char *name)
     return true;
 }
 
+/* As add_extra: what the path really is. Places like /home hold no root file system, but would be
+ * shown whole. */
 static int
-add_rootfs(struct sandbox_profile *profile, const char *rootfs, struct billet_error *error)
+judge_rootfs(const char *rootfs, const struct sandbox_place *work, char resolved[PATH_MAX],
+             struct billet_error *error)
 {
+    struct stat root, status;
+    bool through;
+
+    int result = sandbox_path_follow(rootfs, work, resolved, &through);
+    if (result == 0 && lstat(resolved, &status) < 0)
+        result = -errno;
+    if (result < 0) {
+        billet_fail_errno(error, BILLET_CLASS_CONFIG, "sandbox_rootfs_unusable", -result,
+                          "cannot read rootfs %s", rootfs);
+        return billet_fail_hint(error, "rootfs is a directory that holds usr, bin, etc ...");
+    }
+    const char *why = sandbox_config_refuses(resolved);
+    if (strncmp(resolved, "/root/", 6) == 0 || strncmp(resolved, "/run/", 5) == 0)
+        why = NULL; /* images are kept there too */
+    if (stat("/", &root) < 0 || (root.st_ino == status.st_ino && root.st_dev == status.st_dev))
+        why = "it is this machine's own root";
+    if (why == NULL && through)
+        why = "its way leads through the workspace, where the command could turn it elsewhere";
+    if (why == NULL)
+        return 0;
+    return billet_fail(error, BILLET_CLASS_CONFIG, "sandbox_path_refused",
+                       "rootfs = %.200s (%.200s) cannot be the root of a sandbox: %s", rootfs,
+                       resolved, why);
+}
+
+static int
+add_rootfs(struct sandbox_profile *profile, const char *path, const struct sandbox_place *work,
+           struct billet_error *error)
+{
+    char rootfs[PATH_MAX];
+    int result = judge_rootfs(path, work, rootfs, error);
+    if (result < 0)
+        return result;
     cleanup_dir DIR *directory = opendir(rootfs);
     if (directory == NULL) {
         billet_fail_errno(error, BILLET_CLASS_CONFIG, "sandbox_rootfs_unusable", errno,
-                          "cannot read rootfs %s", rootfs);
+                          "cannot read rootfs %s", path);
         return billet_fail_hint(error, "rootfs is a directory that holds usr, bin, etc ...");
     }
     struct dirent *entry;
@@ -241,9 +278,7 @@ add_rootfs(struct sandbox_profile *profile, const char *rootfs, struct billet_er
         if (!is_taken_from_root(entry->d_name))
             continue;
         add_root_entry(profile, rootfs, entry->d_name);
-        char path[300];
-        snprintf(path, sizeof(path), "/%s", entry->d_name);
-        sandbox_strings_add(&profile->readable, path);
+        sandbox_strings_format(&profile->readable, "/%s", entry->d_name);
     }
     return 0;
 }
@@ -285,11 +320,11 @@ add_etc(struct sandbox_profile *profile, const struct sandbox_config *config)
 
 static int
 add_system(struct sandbox_profile *profile, const struct sandbox_config *config,
-           struct billet_error *error)
+           const struct sandbox_place *work, struct billet_error *error)
 {
     static const char *const entries[] = {"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"};
     if (config->rootfs != NULL)
-        return add_rootfs(profile, config->rootfs, error);
+        return add_rootfs(profile, config->rootfs, work, error);
     for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
         add_root_entry(profile, "", entries[i]);
     add_etc(profile, config);
@@ -298,15 +333,22 @@ add_system(struct sandbox_profile *profile, const struct sandbox_config *config,
 
 /* Judged again after symlinks: the path that is really shown. */
 static int
-add_extra(struct sandbox_profile *profile, const char *path, struct billet_error *error)
+add_extra(struct sandbox_profile *profile, const char *path, const struct sandbox_place *work,
+          struct billet_error *error)
 {
     char resolved[PATH_MAX];
     struct stat status;
+    bool through;
 
-    if (realpath(path, resolved) == NULL || stat(resolved, &status) < 0)
-        return billet_fail_errno(error, BILLET_CLASS_CONFIG, "sandbox_path_refused", errno,
+    int result = sandbox_path_follow(path, work, resolved, &through);
+    if (result == 0 && lstat(resolved, &status) < 0)
+        result = -errno;
+    if (result < 0)
+        return billet_fail_errno(error, BILLET_CLASS_CONFIG, "sandbox_path_refused", -result,
                                  "cannot show read_only = %s", path);
     const char *why = sandbox_config_refuses(resolved);
+    if (why == NULL && through)
+        why = "its way leads through the workspace, where the command could turn it elsewhere";
     if (why == NULL && S_ISSOCK(status.st_mode))
         why = "it is a socket";
     if (why == NULL && !S_ISDIR(status.st_mode) && !S_ISREG(status.st_mode))
@@ -353,20 +395,24 @@ add_namespaces(struct sandbox_profile *profile, const struct sandbox_config *con
 }
 
 int
-sandbox_profile_make(const struct sandbox_config *config, const char *work, const char *init,
+sandbox_profile_make(const struct sandbox_config *config, const char *work,
+                     const struct sandbox_place *place, const char *init,
                      struct sandbox_profile *profile, struct billet_error *error)
 {
     *profile = (struct sandbox_profile){.file_count = 0};
     add_namespaces(profile, config);
     add_tmpfs(profile, "0755", config->tmp_size, "/");
-    int result = add_system(profile, config, error);
+    int result = add_system(profile, config, place, error);
     add2(profile, "--proc", "/proc");
     add2(profile, "--dev", "/dev");
+    /* The caller's keys cannot be used, but their descriptions would show. */
+    if (access("/proc/keys", F_OK) == 0)
+        add3(profile, "--ro-bind", "/dev/null", "/proc/keys");
     add_tmpfs(profile, "1777", config->tmp_size / 4, "/dev/shm");
     add_tmpfs(profile, "1777", config->tmp_size, "/tmp");
     for (size_t i = 0; result == 0 && config->read_only != NULL && config->read_only[i] != NULL;
          i++)
-        result = add_extra(profile, config->read_only[i], error);
+        result = add_extra(profile, config->read_only[i], place, error);
     if (work != NULL)
         add3(profile, "--bind", work, SANDBOX_WORK);
     else

@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "options.h"
+#include "path.h"
 #include "protocol.h"
 
 /* NUL-terminated strings one after the other. Check failed once at the end. */
@@ -49,6 +50,7 @@ void sandbox_strings_free(struct sandbox_strings *list);
 #define SANDBOX_DROP_CORE 0x800u
 #define SANDBOX_DROP_LANDLOCK 0x1000u
 #define SANDBOX_DROP_READONLY 0x2000u
+#define SANDBOX_DROP_DUMPABLE 0x4000u
 /* 0 but in an ablation build. */
 unsigned sandbox_dropped(void);
 
@@ -60,8 +62,10 @@ struct sandbox_profile {
     size_t file_count;
 };
 
-/* work: the path of the workspace to bind, NULL: none. init: of billet-sandbox-init. */
-int sandbox_profile_make(const struct sandbox_config *config, const char *work, const char *init,
+/* work: the path of the workspace to bind, NULL: none. place: the workspace itself. init: of
+ * billet-sandbox-init. */
+int sandbox_profile_make(const struct sandbox_config *config, const char *work,
+                         const struct sandbox_place *place, const char *init,
                          struct sandbox_profile *profile, struct billet_error *error);
 void sandbox_profile_free(struct sandbox_profile *profile);
 

@@ -31,6 +31,7 @@
 #define SANDBOX_SHARED_NETWORK 0x4u
 #define SANDBOX_NO_LANDLOCK 0x8u /* ablation builds of the driver only */
 #define SANDBOX_KEEP_FDS 0x10u   /* ablation builds of the driver only */
+#define SANDBOX_TRACEABLE 0x20u  /* ablation builds of the driver only */
 
 /* Namespaces, in the order of struct sandbox_order.namespaces. */
 #define SANDBOX_NAMESPACES 7

@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "../common/cleanup.h"
@@ -13,17 +16,33 @@
 /* A terminal that says it is writable takes this much without blocking. */
 #define TERMINAL_CHUNK 256
 
-bool
-sandbox_pump_is_needless(int fd)
+/* Not a FIFO with a name: its owner could change the mode of that file through the descriptor. */
+static bool
+is_nameless_pipe(int fd, const struct stat *status)
+{
+    struct statfs about;
+    return S_ISFIFO(status->st_mode) && fstatfs(fd, &about) == 0 &&
+           (unsigned long)about.f_type == PIPEFS_MAGIC;
+}
+
+int
+sandbox_pump_spare(int fd, bool inward)
 {
     struct stat status;
+    char path[64];
     if (fstat(fd, &status) < 0)
-        return false;
-    if (S_ISFIFO(status.st_mode))
-        return true;
+        return -1;
     /* null, zero and full of the memory devices (Documentation/admin-guide/devices.txt) */
-    return S_ISCHR(status.st_mode) && major(status.st_rdev) == 1 &&
-           (minor(status.st_rdev) == 3 || minor(status.st_rdev) == 5 || minor(status.st_rdev) == 7);
+    bool memory =
+        S_ISCHR(status.st_mode) && major(status.st_rdev) == 1 &&
+        (minor(status.st_rdev) == 3 || minor(status.st_rdev) == 5 || minor(status.st_rdev) == 7);
+    if (!memory && !is_nameless_pipe(fd, &status))
+        return -1;
+    int has = fcntl(fd, F_GETFL) & O_ACCMODE;
+    if (has != O_RDWR && has != (inward ? O_RDONLY : O_WRONLY))
+        return -1;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return open(path, (inward ? O_RDONLY : O_WRONLY) | O_CLOEXEC | O_NOCTTY);
 }
 
 int
@@ -128,5 +147,10 @@ sandbox_pump_step(struct sandbox_pump *pump, const struct pollfd *entry)
 bool
 sandbox_pump_is_done(const struct sandbox_pump *pump)
 {
-    return pump->to < 0 || (pump->ended && is_empty(pump));
+    if (pump->to < 0)
+        return true;
+    if (!is_empty(pump))
+        return false;
+    struct pollfd entry = {.fd = pump->from, .events = POLLIN};
+    return pump->ended || poll(&entry, 1, 0) == 0;
 }

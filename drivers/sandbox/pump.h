@@ -24,8 +24,10 @@ struct sandbox_pump {
     char bytes[SANDBOX_PUMP_BUFFER];
 };
 
-/* May the command have this very descriptor? Pipes and the harmless devices. */
-bool sandbox_pump_is_needless(int fd);
+/* A descriptor for the command itself where no pump is needed: of the same nameless pipe or
+ * harmless device, but opened anew, so that flags which the command sets (O_NONBLOCK) are not the
+ * caller's too. -1: pump. */
+int sandbox_pump_spare(int fd, bool inward);
 
 /* Begin to carry between the caller's descriptor and a new pipe; *inside is the command's end. 0 or
  * -errno. */
@@ -36,7 +38,7 @@ void sandbox_pump_end(struct sandbox_pump *pump);
 /* One entry; fd -1: nothing to wait for now. */
 void sandbox_pump_prepare(const struct sandbox_pump *pump, struct pollfd *entry);
 void sandbox_pump_step(struct sandbox_pump *pump, const struct pollfd *entry);
-/* All that came was passed on, or nobody takes it. */
+/* Asked once the sandbox is dead: all that was written was passed on, or nobody takes it. */
 bool sandbox_pump_is_done(const struct sandbox_pump *pump);
 
 #endif

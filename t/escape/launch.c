@@ -212,13 +212,15 @@ int
 main(int argc, char **argv)
 {
     const char *driver_path = "driver_sandbox.so", *work = NULL, *directory = "";
-    const char *lease_id = "00000000-0000-7000-8000-000000000001";
+    char own_id[32];
+    const char *lease_id = own_id;
     const char *environment[MAX + 1] = {NULL};
     size_t environment_count = 0;
     long timeout_ms = 0, grace_ms = 0, count = 1;
     int signal_number = 0, signal_after = 0, cancel_after = -1, option;
     bool terminal = false, keep = false, resume = false;
 
+    snprintf(own_id, sizeof(own_id), "test-%d", (int)getpid());
     while ((option = getopt(argc, argv, "+d:r:l:o:i:w:e:C:t:g:n:s:c:TKRDvh")) != -1) {
         switch (option) {
         case 'd':

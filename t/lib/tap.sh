@@ -112,13 +112,13 @@ tap_clean() {
 
 pass() {
     tap_count=$((tap_count + 1))
-    echo "ok $tap_count - $(tap_clean "$*")"
+    printf 'ok %s - %s\n' "$tap_count" "$(tap_clean "$*")"
 }
 
 fail() {
     tap_count=$((tap_count + 1))
     tap_failed=$((tap_failed + 1))
-    echo "not ok $tap_count - $(tap_clean "$*")"
+    printf 'not ok %s - %s\n' "$tap_count" "$(tap_clean "$*")"
 }
 
 # ok DESCRIPTION COMMAND...: passes when the command succeeds; its output is shown when it does not.
@@ -242,7 +242,8 @@ isolated() {
     env -u XDG_CONFIG_DIRS -u XDG_DATA_HOME \
         HOME="$tap_base/home" XDG_CONFIG_HOME="$tap_base/config" \
         XDG_STATE_HOME="$tap_base/state" XDG_CACHE_HOME="$tap_base/cache" \
-        XDG_RUNTIME_DIR="$tap_base/runtime" BILLET_STORE="$(store_url)" NO_COLOR=1 "$@"
+        XDG_RUNTIME_DIR="$tap_base/runtime" BILLET_STORE="$(store_url)" \
+        BILLET_STATE_DIR="$tap_base/state" BILLET_RUNTIME_DIR="$tap_base/runtime" NO_COLOR=1 "$@"
 }
 
 # billet ARGUMENT...: run the built program; standard input is the caller's. Leaves its output in the
@@ -388,7 +389,8 @@ left_processes() {
             "$tap_user_directory" "$tap_user_directory"
     } >"$scratch/.marks"
     # Their environment, read as this user may; one grep for all keeps the window small.
-    grep -lF -f "$scratch/.marks" /proc/[0-9]*/environ 2>/dev/null | while IFS=/ read -r _ _ tap_pid _; do
+    # A test that stands in its scratch directory has it in PWD, and with it every tool it starts.
+    env -u PWD -u OLDPWD grep -lF -f "$scratch/.marks" /proc/[0-9]*/environ 2>/dev/null | while IFS=/ read -r _ _ tap_pid _; do
         [ "$tap_pid" = "$$" ] || echo "$tap_pid $(cat "/proc/$tap_pid/comm" 2>/dev/null)"
     done
 }

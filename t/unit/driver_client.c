@@ -507,6 +507,62 @@ START_TEST(a_secret_that_nobody_resolved_is_not_passed_on)
 }
 END_TEST
 
+START_TEST(calls_sent_ahead_are_answered_in_their_turn)
+{
+    struct billet_settings settings = BILLET_SETTINGS_INIT;
+    struct billet_driver_call call = {.settings = &settings, .identity = &identity};
+    struct billet_driver_client *client = NULL;
+    struct billet_driver_lease lease = {0};
+    struct billet_error error = BILLET_ERROR_INIT;
+    /* Before the host has said anything. */
+    ck_assert_int_eq(billet_driver_begin("fake", driver_path, &paths, &client, &error), 0);
+    ck_assert_int_eq(billet_driver_check_config_begin(client, &call, &error), 0);
+    ck_assert_int_eq(billet_driver_check_config(client, &call, &error), 0);
+    /* The answer is taken once: the next call is one of its own. */
+    ck_assert_int_eq(billet_driver_check_config(client, &call, &error), 0);
+    ck_assert_int_eq(billet_driver_acquire_begin(client, &call, 0, &error), 0);
+    ck_assert_int_eq(billet_driver_acquire(client, &call, 0, &lease, &error), 0);
+    ck_assert_str_ne(lease.ref, "");
+    json_decref(lease.facts);
+    ck_assert_int_eq(billet_driver_release(client, &call, BILLET_DISPOSE_DESTROY, &error), 0);
+    billet_driver_stop(client);
+}
+END_TEST
+
+START_TEST(a_refusal_of_a_call_sent_ahead_arrives)
+{
+    const char *const lines[] = {"no_such_option=1", NULL};
+    struct billet_settings settings;
+    settings_of(&settings, lines);
+    struct billet_driver_call call = {.settings = &settings, .identity = &identity};
+    struct billet_driver_client *client = NULL;
+    struct billet_error error = BILLET_ERROR_INIT;
+    ck_assert_int_eq(billet_driver_begin("fake", driver_path, &paths, &client, &error), 0);
+    ck_assert_int_eq(billet_driver_check_config_begin(client, &call, &error), 0);
+    ck_assert_int_eq(billet_driver_check_config(client, &call, &error), -BILLET_CLASS_CONFIG);
+    ck_assert(billet_driver_alive(client));
+    billet_driver_stop(client);
+    billet_settings_free(&settings);
+}
+END_TEST
+
+START_TEST(a_dismissed_host_ends_and_takes_no_more_calls)
+{
+    struct billet_settings settings = BILLET_SETTINGS_INIT;
+    struct billet_driver_call call = {.settings = &settings, .identity = &identity};
+    struct billet_error error = BILLET_ERROR_INIT;
+    struct billet_driver_client *client = start();
+    int64_t begin = billet_clock_monotonic();
+    billet_driver_dismiss(client);
+    ck_assert(!billet_driver_alive(client));
+    ck_assert_int_eq(billet_driver_check_config(client, &call, &error), -BILLET_CLASS_DRIVER);
+    ck_assert_str_eq(error.code, "driver_gone");
+    billet_driver_dismiss(client);
+    billet_driver_stop(client); /* reaps it: tear_down looks */
+    ck_assert_int_lt(billet_clock_monotonic() - begin, 2 * SECOND);
+}
+END_TEST
+
 START_TEST(calls_out_of_order_are_refused)
 {
     struct billet_error error = BILLET_ERROR_INIT;
@@ -715,6 +771,9 @@ main(void)
     tcase_add_test(whole, a_wrong_setting_is_shown_at_its_place);
     tcase_add_test(whole, a_secret_that_nobody_resolved_is_not_passed_on);
     tcase_add_test(whole, calls_out_of_order_are_refused);
+    tcase_add_test(whole, calls_sent_ahead_are_answered_in_their_turn);
+    tcase_add_test(whole, a_refusal_of_a_call_sent_ahead_arrives);
+    tcase_add_test(whole, a_dismissed_host_ends_and_takes_no_more_calls);
     tcase_add_loop_test(whole, a_long_command_ends_early, 0, 4);
     tcase_add_loop_test(whole, arguments_arrive_byte_for_byte, 0, 4);
     tcase_add_test(whole, nothing_is_left_open);

@@ -242,6 +242,9 @@ START_TEST(processes_that_create_at_once_make_one_database)
     ck_assert_int_eq(info.leases_total, CHILDREN);
     ck_assert_int_eq(info.schema, info.schema_wanted);
     ck_assert(billet_uuid_is_valid(info.deployment));
+    char deployment[40] = "";
+    assert_ok(billet_store_of(store)->deployment(store, deployment, &fixture_error));
+    ck_assert_str_eq(deployment, info.deployment);
     fixture_check_clean(store);
     billet_store_close(store);
 }

@@ -8,6 +8,8 @@
 _billet() {
     local word=${COMP_WORDS[COMP_CWORD]} line offset
     COMPREPLY=()
+    # bash parts words at '=': behind one, a new word begins.
+    [[ $word != = ]] || word=
     while IFS= read -r line; do
         case $line in
         :files)

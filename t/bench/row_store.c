@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Leases on SQLite: acquire (begin, activate) and release (releasing, released) through core/lease
+ * and the store module in 1, 8 and 32 processes, beside the bare statements of the same commits in
+ * one process. Each has a database of its own that the module made.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "bare.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "bench.h"
+#include "lease/lease.h"
+#include "store/store.h"
+
+#define PROCESSES_MAX 32
+#define SAMPLES_MAX 8192 /* latencies kept of each process and slice */
+#define SLICES 5
+
+/* What a worker tells, in memory shared with it. */
+struct worker {
+    int64_t pairs;
+    int failed;
+    char why[256];
+    size_t count;
+    float latency_ms[SAMPLES_MAX]; /* of one acquire or one release */
+};
+
+static void
+keep(struct worker *worker, double start)
+{
+    if (worker->count < SAMPLES_MAX)
+        worker->latency_ms[worker->count++] = (float)(bench_now_ms() - start);
+}
+
+static int
+one_pair(struct billet_store *store, struct worker *worker, struct billet_error *error)
+{
+    struct billet_lease_session session = BILLET_LEASE_SESSION_INIT;
+    struct billet_lease wanted = {.tenant = (char *)"default",
+                                  .environment = (char *)"local",
+                                  .driver = (char *)"local",
+                                  .workspace = (char *)"/work",
+                                  .directory = (char *)"/work",
+                                  .policy = (char *)"ephemeral",
+                                  .command = (char *)"true"};
+    const struct billet_lease_facts facts = {.ref = "local:1", .facts = "{}"};
+    const struct billet_lease_facts end = {.outcome = "{\"code\":0}"};
+    double start = bench_now_ms();
+    int result = billet_lease_begin(&session, store, &wanted, "uid:0", 0, error);
+    if (result < 0)
+        return result;
+    result = billet_lease_add(&session, "workspace.realized", NULL, error);
+    if (result == 0)
+        result = billet_lease_add(&session, "exec.started", NULL, error);
+    if (result == 0)
+        result = billet_lease_activate(&session, &facts, error);
+    keep(worker, start);
+    start = bench_now_ms();
+    if (result == 0)
+        result = billet_lease_add(&session, "exec.ended", NULL, error);
+    if (result == 0)
+        result = billet_lease_start_release(&session, &end, NULL, error);
+    if (result == 0)
+        result = billet_lease_finish(&session, false, NULL, error);
+    keep(worker, start);
+    billet_lease_session_free(&session);
+    return result;
+}
+
+static void
+work_with_billet(const struct bench *bench, const char *url, double until, struct worker *worker)
+{
+    struct billet_error error = BILLET_ERROR_INIT;
+    struct billet_store *store = NULL;
+    int result = billet_store_open(bench->modules, url, true, &store, &error);
+    while (result == 0 && bench_now_ms() < until) {
+        result = one_pair(store, worker, &error);
+        worker->pairs += result == 0;
+    }
+    worker->failed = result < 0;
+    snprintf(worker->why, sizeof(worker->why), "%.250s", error.message);
+    billet_store_close(store);
+}
+
+static void
+work_bare(const char *path, double until, struct worker *worker)
+{
+    const char *why = "";
+    struct bare *bare = bare_open(path, &why);
+    bool good = bare != NULL;
+    while (good && bench_now_ms() < until) {
+        for (int at = 0; good && at < 4; at++)
+            good = bare_commit(bare, at) != 0;
+        worker->pairs += good;
+    }
+    worker->failed = !good;
+    snprintf(worker->why, sizeof(worker->why), "%.250s", bare != NULL ? bare_why(bare) : why);
+    bare_close(bare);
+}
+
+/* Pairs a second of count processes; processes 0: the bare statements in one. */
+static double
+measure(const struct bench *bench, const char *path, int processes, struct worker *workers)
+{
+    char url[4096];
+    pid_t pids[PROCESSES_MAX];
+    int count = processes > 0 ? processes : 1;
+    int64_t pairs = 0;
+    snprintf(url, sizeof(url), "sqlite:%s", path);
+    memset(workers, 0, sizeof(*workers) * PROCESSES_MAX);
+    double start = bench_now_ms() + 20; /* until all have started */
+    double until = start + bench->seconds * 1e3;
+    for (int i = 0; i < count; i++) {
+        pids[i] = fork();
+        if (pids[i] < 0)
+            bench_die("fork: %s", strerror(errno));
+        if (pids[i] == 0) {
+            while (bench_now_ms() < start)
+                usleep(1000);
+            if (processes > 0)
+                work_with_billet(bench, url, until, &workers[i]);
+            else
+                work_bare(path, until, &workers[i]);
+            _exit(0);
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        int status = 0;
+        while (waitpid(pids[i], &status, 0) < 0)
+            if (errno != EINTR)
+                bench_die("waitpid: %s", strerror(errno));
+        if (status != 0 || workers[i].failed)
+            bench_die("a process of row store failed: %s", workers[i].why);
+        pairs += workers[i].pairs;
+    }
+    return (double)pairs / ((bench_now_ms() - start) / 1e3);
+}
+
+static void
+make_database(const struct bench *bench, const char *name, char *path, size_t size)
+{
+    struct billet_error error = BILLET_ERROR_INIT;
+    struct billet_store *store = NULL;
+    cleanup_free char *url = NULL;
+    snprintf(path, size, "%s/%s.db", bench->scratch, name);
+    if (asprintf(&url, "sqlite:%s", path) < 0 ||
+        billet_store_open(bench->modules, url, true, &store, &error) < 0)
+        bench_die("%s: %s", path, error.message);
+    billet_store_close(store);
+}
+
+static void
+tell_store(struct bench *bench, int processes, double bare, double rate, double p99)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "store-%d", processes);
+    const struct bench_row row = {.name = name,
+                                  .unit = "pairs/s",
+                                  .floor = bare,
+                                  .measured = rate,
+                                  .value = rate / bare,
+                                  .measure = "ratio",
+                                  .kind = BENCH_AT_LEAST,
+                                  .target = 0.8};
+    bench_tell(bench, &row);
+    snprintf(name, sizeof(name), "store-%d-p99", processes);
+    const struct bench_row latency = {.name = name,
+                                      .unit = "ms",
+                                      .floor = -1,
+                                      .measured = p99,
+                                      .value = p99,
+                                      .measure = "p99 ms",
+                                      .kind = BENCH_AT_MOST,
+                                      .target = 50};
+    bench_tell(bench, &latency);
+}
+
+void
+bench_rows_store(struct bench *bench)
+{
+    static const int processes[] = {1, 8, PROCESSES_MAX};
+    enum { KINDS = sizeof(processes) / sizeof(processes[0]) };
+    double rates[KINDS + 1][SLICES];
+    double *latencies[KINDS];
+    size_t counts[KINDS] = {0};
+    char paths[KINDS + 1][4096];
+    struct worker *workers = mmap(NULL, sizeof(*workers) * PROCESSES_MAX, PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (workers == MAP_FAILED)
+        bench_die("mmap: %s", strerror(errno));
+    make_database(bench, "bare", paths[KINDS], sizeof(paths[KINDS]));
+    for (int k = 0; k < KINDS; k++) {
+        char name[32];
+        snprintf(name, sizeof(name), "lease-%d", processes[k]);
+        make_database(bench, name, paths[k], sizeof(paths[k]));
+        latencies[k] = calloc((size_t)processes[k] * SAMPLES_MAX * SLICES, sizeof(double));
+        if (latencies[k] == NULL)
+            bench_die("out of memory");
+    }
+    for (int slice = 0; slice < SLICES; slice++) {
+        rates[KINDS][slice] = measure(bench, paths[KINDS], 0, workers);
+        for (int k = 0; k < KINDS; k++) {
+            rates[k][slice] = measure(bench, paths[k], processes[k], workers);
+            for (int i = 0; i < processes[k]; i++)
+                for (size_t j = 0; j < workers[i].count; j++)
+                    latencies[k][counts[k]++] = workers[i].latency_ms[j];
+        }
+    }
+    double bare = bench_median(rates[KINDS], SLICES);
+    for (int k = 0; k < KINDS; k++) {
+        bench_median(latencies[k], counts[k]);
+        tell_store(bench, processes[k], bare, bench_median(rates[k], SLICES),
+                   bench_quantile(latencies[k], counts[k], 0.99));
+        free(latencies[k]);
+    }
+    munmap(workers, sizeof(*workers) * PROCESSES_MAX);
+}

@@ -1,0 +1,167 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Every example works. In pages a display after the line
+#     .\" run     is run: its lines that begin with "$ ", as one script;
+#     .\" conf    passes billet config check.
+# Examples of --help are run each for itself, in a project with a stored environment and a lease.
+. "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+need_billet
+need make
+
+project=$scratch/project
+mkdir "$scratch/bin" "$project"
+printf 'all:\n\t@echo built\ncheck: all\n\t@echo checked\n' >"$project/Makefile"
+printf '#!/bin/sh\necho tested\n' >"$project/test.sh"
+chmod 0755 "$project/test.sh"
+# The tool under its own name, isolated.
+cat >"$scratch/bin/billet" <<END
+#!/bin/sh
+exec env HOME='$scratch/home' XDG_CONFIG_HOME='$scratch/config' XDG_STATE_HOME='$scratch/state' \\
+    XDG_RUNTIME_DIR='$scratch/runtime' BILLET_STORE='$(store_url)' NO_COLOR=1 \\
+    BILLET_STATE_DIR='$scratch/state' BILLET_RUNTIME_DIR='$scratch/runtime' \\
+    BILLET_CONFIG='$scratch/billet.conf' BILLET_DRIVER_DIR='$BILLET_DRIVER_DIR' \\
+    BILLET_STORE_DIR='$BILLET_STORE_DIR' BILLET_LIBEXEC_DIR='$BILLET_LIBEXEC_DIR' \\
+    '$billet_program' "\$@"
+END
+chmod 0755 "$scratch/bin/billet"
+cat >"$scratch/billet.conf" <<'END'
+[environment build1]
+driver = local
+END
+# Not the first one, for what carries "=$scratch/" in its environment counts as left behind.
+PATH=/nonexistent:$scratch/bin:$PATH
+export PATH
+
+# try SCRIPT: run it in the project, as a reader would type it.
+try() {
+    status=0
+    (cd "$project" && timeout 60 sh -e "$1") </dev/null >"$scratch/stdout" 2>"$scratch/stderr" || status=$?
+}
+# tried SCRIPT WANTED NAME: it ended with one of the statuses WANTED.
+tried() {
+    case " $2 " in
+    *" $status "*) pass "$3" ;;
+    *)
+        fail "$3"
+        diag "status $status, not $2, from:"
+        diag "$(cat "$1")"
+        diag "$(cat "$scratch/stdout" "$scratch/stderr")"
+        ;;
+    esac
+}
+
+sandbox=no
+if (cd "$project" && "$scratch/bin/billet" run -e sandbox -w . -- true) \
+    >/dev/null 2>&1; then
+    sandbox=yes
+fi
+
+# ---- pages: one file a display -------------------------------------------------------------------
+
+# displays PAGE MARK: writes them to $scratch/display.1 ..., roff taken off.
+displays() {
+    rm -f "$scratch"/display.*
+    awk -v to="$scratch/display." -v mark="$2" '
+        $0 == ".\\\" " mark { marked = 1; next }
+        marked && /^\.Bd/ { inside = 1; marked = 0; file = to (++count); next }
+        inside && /^\.Ed/ { inside = 0; close(file); next }
+        inside { gsub(/\\\(dq/, "\""); gsub(/\\e/, "\\"); gsub(/\\&/, ""); print > file }
+        marked && !/^\./ { exit 3 }' "$1"
+}
+
+runs=0
+configurations=0
+for page in "$top_srcdir"/man/*.[1-8] "$top_srcdir"/man/*.in; do
+    name=${page##*/}
+    ok "$name: each mark stands before a display" displays "$page" run
+    for display in "$scratch"/display.*; do
+        [ -f "$display" ] || continue
+        runs=$((runs + 1))
+        sed -n 's/^\$ //p' "$display" >"$scratch/script"
+        isnt "$(cat "$scratch/script")" "" "$name: ${display##*.}: there is something to run"
+        try "$scratch/script"
+        tried "$scratch/script" 0 "$name: ${display##*.}: $(head -1 "$scratch/script") ..."
+    done
+    displays "$page" conf
+    for display in "$scratch"/display.*; do
+        [ -f "$display" ] || continue
+        configurations=$((configurations + 1))
+        if grep -q '^\[driver fake\]' "$display" && [ ! -f "$BILLET_DRIVER_DIR/driver_fake.so" ]; then
+            skip 1 "driver fake is not built here"
+            continue
+        fi
+        cp "$display" "$scratch/example.conf"
+        "$scratch/bin/billet" config check "$scratch/example.conf" >"$scratch/stdout" 2>&1
+        is "$? $(cat "$scratch/stdout")" "0 " "$name: configuration ${display##*.} is without errors"
+    done
+done
+ok "examples of pages were run" test "$runs" -gt 10
+ok "examples of billet.conf(5) were checked" test "$configurations" -gt 2
+# A wrong one is seen.
+printf '.\\" run\n.Bd -literal\n$ billet lease show nosuch\n.Ed\n' >"$scratch/wrong.1"
+displays "$scratch/wrong.1" run
+sed -n 's/^\$ //p' "$scratch/display.1" >"$scratch/script"
+try "$scratch/script"
+isnt "$status" 0 "an example that does not work is seen"
+
+# ---- --help --------------------------------------------------------------------------------------
+
+printf '[environment tests]\ndriver = local\n' >"$project/tests.conf"
+printf '[environment build2]\ndriver = local\n' >"$project/build1.conf"
+# What the examples speak of: a lease, and the environment tests, but where they make it.
+prepare() {
+    find "$scratch/state" -mindepth 1 -delete
+    case $1 in
+    *"env create"*) printf '' >"$scratch/billet.conf" ;;
+    *)
+        printf '[environment build1]\ndriver = local\n' >"$scratch/billet.conf"
+        "$scratch/bin/billet" env create tests --driver local --option env.CI=yes \
+            >/dev/null || return 1
+        ;;
+    esac
+    lease=
+    case $1 in
+    *0193c1f0*) lease=$(cd "$project" && "$scratch/bin/billet" lease acquire -e local) ;;
+    esac
+}
+
+billet --help
+printf '%s\n' "$stdout" | sed -n 's/^  \([a-z]\{2,\}\( [a-z]\{1,\}\)\{0,1\}\)  .*/\1/p' >"$scratch/verbs"
+{
+    awk '/^Examples:$/ { inside = 1; next } inside && /^  /' "$scratch/stdout"
+    while read -r verb; do
+        # shellcheck disable=SC2086 # two words are meant
+        isolated "$billet_program" $verb --help |
+            awk '/^Examples:$/ { inside = 1; next } inside && /^  /'
+    done <"$scratch/verbs"
+} | sed 's/^  //' | sort -u >"$scratch/examples"
+isnt "$(wc -l <"$scratch/examples" | tr -d ' ')" 0 "there are examples"
+while read -r example; do
+    case $example in
+    *-it* | *--interactive* | *"billet shell"*)
+        skip 1 "needs a terminal: $example"
+        continue
+        ;;
+    *sandbox*)
+        if [ "$sandbox" = no ]; then
+            skip 1 "there is no sandbox for this user here: $example"
+            continue
+        fi
+        ;;
+    esac
+    prepare "$example" || diag "what the example needs could not be made"
+    printf '%s\n' "$example" |
+        sed -e "s/0193c1f0/$lease/" -e "s|/etc/billet/billet.conf|$scratch/billet.conf|" \
+            -e "s/memory_max=[^ ]*/timeout=10m/" >"$scratch/script"
+    try "$scratch/script"
+    case $example in
+    # What they look at is this machine's: findings are an answer, too.
+    *doctor* | *probe*) tried "$scratch/script" "0 1" "$example" ;;
+    *) tried "$scratch/script" 0 "$example" ;;
+    esac
+    for held in $("$scratch/bin/billet" lease list --json | sed -n 's/.*"id": "\(.*\)".*/\1/p'); do
+        "$scratch/bin/billet" lease destroy "$held" 2>/dev/null
+    done
+done <"$scratch/examples"
+nothing_left "the examples"
+done_testing
