@@ -286,7 +286,7 @@ look_around() {
 }
 
 keeper() {
-    billet_connection=$1 billet_kept='' billet_watch='' billet_lock='' billet_dir=''
+    billet_connection=$1 billet_kept='' billet_watch='' billet_lock='' billet_dir='' billet_over=''
     trap '' PIPE HUP
     billet_number=0
     answer "hello $(id -u) $HOME"
@@ -295,7 +295,12 @@ keeper() {
         billet_number=$1 billet_verb=$2
         shift 2
         case $billet_verb in
-        beat) beat "$1" ;;
+        beat)
+            beat "$1"
+            # shellcheck disable=SC2086 # names without blanks, but for the directory's
+            [ -z "$billet_over" ] || (cd "$billet_dir/run" && rm -f $billet_over)
+            billet_over=
+            ;;
         params) (
             umask 077
             mkfifo "$billet_dir/run/$1.in" && answer ok && exec 9<&- >/dev/null || {
@@ -304,7 +309,8 @@ keeper() {
             }
             printf '%s\n' "$2" >"$billet_dir/run/$1.in" &
         ) ;;
-        end) rm -f "$billet_dir/run/$1".* ;;
+        # A process for each would cost more than the file: they are removed with the next beat.
+        end) billet_over="$billet_over $1.*" ;;
         signal) send_signal "$1" "$2" ;;
         kill) kill_exec "$1" ;;
         open) open_lease "$@" ;;
