@@ -114,10 +114,11 @@ AC_DEFUN([BILLET_DRIVERS], [
 AC_ARG_WITH([drivers], [AS_HELP_STRING([--with-drivers=LIST],
   [drivers to build: auto (default), all, none, a list such as local,sandbox; -NAME leaves one out])],
   [], [with_drivers=auto])
-BILLET_CHOOSE([drivers], [$with_drivers], [local sandbox fake], [driver])
+BILLET_CHOOSE([drivers], [$with_drivers], [local sandbox ssh fake], [driver])
 BILLET_PART([driver], [local], [DRIVER_LOCAL], [true], [nothing])
 BILLET_PART([driver], [sandbox], [DRIVER_SANDBOX], [test "x$have_seccomp" = xyes],
   [libseccomp >= 2.5.0 (Debian libseccomp-dev, Fedora libseccomp-devel, Alpine libseccomp-dev)])
+BILLET_PART([driver], [ssh], [DRIVER_SSH], [true], [nothing])
 BILLET_PART([driver], [fake], [DRIVER_FAKE], [true], [nothing])
 ])
 
@@ -166,6 +167,7 @@ echo "billet $PACKAGE_VERSION"
 echo "  drivers go to: $driverdir"
 BILLET_ROW([driver], [local])
 BILLET_ROW([driver], [sandbox])
+BILLET_ROW([driver], [ssh])
 BILLET_ROW([driver], [fake])
 BILLET_ROW([store], [sqlite])
 if test "x$have_check" = xyes; then echo "  unit tests: yes"; else echo "  unit tests: no (needs check >= 0.15)"; fi

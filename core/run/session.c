@@ -183,7 +183,7 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
     if (result == 0)
         result = billet_session_choose_mode(session, error);
     if (result == 0 && session->workspace_mode == BILLET_WORKSPACE_IN_PLACE &&
-        session->workspace == NULL)
+        session->workspace == NULL && (session->info->capabilities & BILLET_CAN_SHARE_FILES) != 0)
         result = billet_session_open_workspace(session, ".", error);
     if (result == 0)
         result = billet_session_refuse_dangerous(session, error);
@@ -407,11 +407,13 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
     billet_session_fill_identity(session);
     if (session->workspace_mode != BILLET_WORKSPACE_NONE)
         result = billet_driver_realize(session->client, &session->call, session->workspace_mode,
-                                       session->workspace_fd, session->workspace, directory, &facts,
-                                       error);
+                                       session->workspace_fd,
+                                       session->workspace != NULL ? session->workspace : "",
+                                       directory, &facts, error);
     if (result < 0) {
         billet_error_wrap(error, "cannot bring workspace %s into environment '%s'",
-                          session->workspace, session->environment.name);
+                          session->workspace != NULL ? session->workspace : "of the host",
+                          session->environment.name);
         return billet_session_step_failed(error, "workspace_realization_failed");
     }
     session->realized = true;

@@ -23,18 +23,21 @@ billet_session_choose_mode(struct billet_session *session, struct billet_error *
     int mode = session->request->workspace_mode;
     if (mode < 0)
         mode = session->environment.workspace_mode;
+    /* Elsewhere than on this machine, in place means a directory that is there already. */
+    bool here = (info->capabilities & BILLET_CAN_SHARE_FILES) != 0;
     if (session->request->workspace == NULL && mode < 0) {
         /* A driver whose first choice is the directory itself works where the caller stands. */
-        bool in_place = (info->workspace_modes & (1u << BILLET_WORKSPACE_IN_PLACE)) != 0;
+        bool in_place = here && (info->workspace_modes & (1u << BILLET_WORKSPACE_IN_PLACE)) != 0;
         session->workspace_mode = in_place ? BILLET_WORKSPACE_IN_PLACE : BILLET_WORKSPACE_NONE;
         return 0;
     }
-    if (session->request->workspace == NULL) {
+    if (session->request->workspace == NULL && (here || mode != BILLET_WORKSPACE_IN_PLACE)) {
         session->workspace_mode = BILLET_WORKSPACE_NONE;
         return 0;
     }
     if (mode < 0)
-        for (mode = BILLET_WORKSPACE_IN_PLACE; mode < BILLET_WORKSPACE_COPY; mode++)
+        for (mode = here ? BILLET_WORKSPACE_IN_PLACE : BILLET_WORKSPACE_BIND;
+             mode < BILLET_WORKSPACE_COPY; mode++)
             if ((info->workspace_modes & (UINT64_C(1) << mode)) != 0)
                 break;
     if ((info->workspace_modes & (UINT64_C(1) << mode)) == 0) {

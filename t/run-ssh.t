@@ -1,0 +1,180 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2016,SC2317
+# (SC2016: the far shell expands; SC2317: called by the trap)
+# billet run over SSH: a real sshd on loopback with keys of its own, as root and as an ordinary user.
+. "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+need_billet
+[ -f "$top_builddir/.libs/driver_ssh.so" ] || skip_all "the ssh driver is not built here"
+PATH=$PATH:/usr/sbin:/usr/local/sbin:/sbin
+sshd=$(command -v sshd) || skip_all "there is no sshd (Debian openssh-server)"
+need ssh ssh-keygen
+
+user=$(id -un)
+shell=$(getent passwd "$user" | cut -d: -f7)
+case $shell in
+*nologin | *false) skip_all "the user $user has no login shell" ;;
+esac
+
+umask 022
+far=$(mktemp -d "${TMPDIR:-/tmp}/billet-far.XXXXXX") || skip_all "no scratch directory"
+chmod 0755 "$far"
+sshd_pid=
+clean_far() {
+    [ -z "$sshd_pid" ] || kill "$sshd_pid" 2>/dev/null
+    chmod -R u+rwX "$far" 2>/dev/null
+    rm -rf "$far"
+}
+trap 'clean_far; tap_exit' EXIT
+
+mkdir "$far/leases" "$far/place"
+for key in hostkey other id; do
+    ssh-keygen -q -t ed25519 -N '' -C '' -f "$far/$key"
+done
+cp "$far/id.pub" "$far/authorized"
+is_root && mkdir -p /run/sshd
+
+# Without PAM, an sshd of an ordinary user takes accounts for locked whose passwords it cannot read.
+pam=yes
+is_root && pam=no
+
+start_sshd() {
+    cat >"$far/sshd_config" <<END
+Port $port
+ListenAddress 127.0.0.1
+HostKey $far/hostkey
+PidFile $far/pid
+AuthorizedKeysFile $far/authorized
+StrictModes no
+UsePAM $pam
+PermitRootLogin yes
+PasswordAuthentication no
+END
+    "$sshd" -f "$far/sshd_config" -E "$far/log" || return 1
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        if [ -s "$far/pid" ]; then
+            sshd_pid=$(cat "$far/pid")
+            return 0
+        fi
+        sleep 0.2
+    done
+    return 1
+}
+# A port that is taken makes sshd end, and another one is tried.
+port=$((20000 + $$ % 20000))
+tries=0
+until start_sshd; do
+    port=$((port + 7))
+    tries=$((tries + 1))
+    [ "$tries" -lt 20 ] || skip_all "sshd does not start: $(tail -n 1 "$far/log")"
+done
+
+know() {
+    printf '[127.0.0.1]:%s %s\n' "$port" "$(cut -d' ' -f1,2 "$far/$1.pub")" >"$far/known_hosts"
+}
+know hostkey
+
+ssh -F /dev/null -o BatchMode=yes -o LogLevel=ERROR -o UserKnownHostsFile="$far/known_hosts" \
+    -i "$far/id" -p "$port" -l "$user" 127.0.0.1 true 2>"$far/said" ||
+    skip_all "an sshd run by this user does not let it log in: $(tail -n 1 "$far/said")"
+
+# configure DIRECTORY KEY
+configure() {
+    cat >"$1/billet.conf" <<END
+[driver ssh]
+enabled = yes
+host = 127.0.0.1
+port = $port
+user = $user
+identity_file = $2
+known_hosts_file = $far/known_hosts
+remote_directory = $far/leases
+[environment far]
+driver = ssh
+[environment placed]
+driver = ssh
+workspace = in_place
+workspace_directory = $far/place
+[environment hostile]
+driver = ssh
+host = -oProxyCommand=id
+END
+}
+configure "$scratch" "$far/id"
+
+billet run -e far -- sh -c 'echo out; echo err >&2; exit 7'
+is "$status" 7 "the exit status is the command's"
+is "$stdout" out "standard output is the command's alone"
+is "$stderr" err "standard error is the command's alone"
+is "$(ls "$far/leases")" "" "the lease's directory is gone after the run"
+
+printf 'a\000b' | isolated "$billet_program" run -e far -- cat >"$scratch/copy"
+is "$(od -An -c "$scratch/copy" | tr -d ' ')" 'a\0b' "input and output pass byte for byte"
+
+billet run -e far --env 'GREETING=two  words' -- sh -c 'printf "%s|" "$GREETING" "$@"' sh 'a b' "it's" '$x'
+is "$stdout" "two  words|a b|it's|\$x|" "arguments and variables arrive as they were given"
+
+billet run -e far -- sh -c 'exit 255'
+is "$status" 255 "exit status 255 is the command's, not the connection's"
+billet run -e far -- no-such-command
+is "$status" 127 "a command that is not there"
+billet run -e far -- /etc/passwd
+is "$status" 126 "a command that cannot be run"
+billet run -e far -- sh -c 'kill -TERM $$'
+is "$status" 143 "a command that a signal ended"
+billet run -e far --timeout 500ms -- sleep 4731
+is "$status" 124 "a command at its time limit"
+ok "nothing of it is left" sh -c '! pgrep -fx "sleep 4731"'
+
+billet run -e placed -- sh -c 'pwd; echo made >here'
+is "$stdout" "$far/place" "in place, a command starts in the directory on the host"
+is "$(cat "$far/place/here")" made "and what it writes is there"
+billet run -e far -w "$scratch" -- true
+is "$status" 125 "a workspace of this machine is not taken for one of the host"
+
+billet env probe far
+is "$status" 0 "the probe of a good host passes"
+like "$stdout$stderr" "authentication" "and says what it looked at"
+
+id=$(isolated "$billet_program" lease acquire -e far 2>"$scratch/stderr" | head -n 1)
+billet exec "$id" -- sh -c 'echo kept >file'
+is "$status" 0 "a command on a held lease"
+billet exec "$id" -- cat file
+is "$stdout" kept "the next one finds what it left"
+ok "the held lease has a directory on the host" test -d "$far/leases/$id"
+billet lease destroy "$id"
+is "$(ls "$far/leases")" "" "destroying the lease removes it"
+
+know other
+billet run -e far -- touch "$far/touched"
+is "$status" 125 "a changed host key ends the run"
+like "$stderr" "another one than before" "and is named"
+not_ok "before anything was sent" test -e "$far/touched"
+: >"$far/known_hosts"
+billet run -e far -- true
+like "$stderr" "is not known; nothing was sent" "an unknown host key is refused"
+know hostkey
+
+billet run -e hostile -- true
+is "$status" 125 "a host that would be an option is refused"
+unlike "$stdout" "uid=" "and nothing is run for it"
+
+if user_ready; then
+    cp "$far/id" "$user_scratch/id"
+    chmod 0600 "$user_scratch/id"
+    is_root && chown "$tap_uid:$tap_uid" "$user_scratch/id"
+    configure "$user_scratch" "$user_scratch/id"
+    as_user billet run -e far -- sh -c 'exit 5'
+    is "$status" 5 "an ordinary user runs a command there"
+    as_user billet env probe far
+    is "$status" 0 "and probes it"
+else
+    skip 2 "$tap_reason"
+fi
+
+kill "$sshd_pid"
+sshd_pid=
+billet run -e far -- true
+is "$status" 125 "a host that does not answer ends the run"
+like "$stderr" "refuses connections" "and is named"
+done_testing
