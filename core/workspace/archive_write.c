@@ -274,6 +274,8 @@ billet_archive_finish(struct billet_archive_writer *writer, struct billet_error 
 {
     int result = put(writer, NULL, 2 * BILLET_ARCHIVE_BLOCK, error);
     if (result == 0)
-        result = put(writer, NULL, (size_t)(-writer->written % RECORD_BYTES), error);
+        result =
+            put(writer, NULL,
+                (size_t)((RECORD_BYTES - writer->written % RECORD_BYTES) % RECORD_BYTES), error);
     return result < 0 ? result : flush(writer, error);
 }
