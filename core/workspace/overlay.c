@@ -94,10 +94,11 @@ take(struct reading *reading, int directory, const char *name, const struct stat
     if (entry.type == BILLET_ENTRY_OTHER)
         return refused(reading, "it is a device, a FIFO or a socket");
     if (entry.type == BILLET_ENTRY_LINK) {
-        ssize_t got = readlinkat(directory, name, target, sizeof(target));
+        ssize_t got = readlinkat(directory, name, target, sizeof(target) - 1);
         if (got < 0)
             return billet_error_errno(reading->error, 0, "io_failed", errno, "cannot read link %s",
                                       reading->path);
+        target[got] = '\0';
         if ((reading->limits->flags & BILLET_LIMIT_NO_LINKS) != 0 ||
             !billet_path_target_inside(reading->path, length, target, (size_t)got))
             return billet_error_set(reading->error, BILLET_CLASS_AUTH, "link_refused",

@@ -43,17 +43,22 @@ open_in(struct billet_stage *stage, int parent_fd, bool make)
     return -1;
 }
 
-/* Whether a name can be moved between the stage and the workspace: only trying tells. */
+/* Whether a name can be moved between the stage and the workspace: only trying tells. The name is
+ * the stage's, so that a sweep finds it after a crash. */
 static bool
 can_rename(const struct billet_stage *stage, const struct billet_root *root)
 {
-    char name[64];
-    snprintf(name, sizeof(name), BILLET_PATH_RESERVED "-try-%08" PRIx32, randombytes_random());
     if (mkdirat(stage->fd, "try", 0700) != 0)
         return false;
-    bool good = renameat(stage->fd, "try", root->fd, name) == 0;
-    unlinkat(good ? root->fd : stage->fd, good ? name : "try", AT_REMOVEDIR);
+    bool good = renameat(stage->fd, "try", root->fd, stage->name) == 0;
+    unlinkat(good ? root->fd : stage->fd, good ? stage->name : "try", AT_REMOVEDIR);
     return good;
+}
+
+void
+billet_stage_make_name(char to[48], const char *tag)
+{
+    snprintf(to, 48, BILLET_PATH_RESERVED "-%.8s-%08" PRIx32, tag, randombytes_random());
 }
 
 static int
@@ -72,12 +77,11 @@ finish_open(struct billet_stage *stage, const struct billet_root *root, struct b
 
 int
 billet_stage_open(struct billet_stage *stage, const struct billet_root *root, int state_fd,
-                  const char *tag, struct billet_error *error)
+                  const char *name, struct billet_error *error)
 {
     struct stat state;
     *stage = (struct billet_stage)BILLET_STAGE_INIT;
-    snprintf(stage->name, sizeof(stage->name), BILLET_PATH_RESERVED "-%.8s-%08" PRIx32, tag,
-             randombytes_random());
+    snprintf(stage->name, sizeof(stage->name), "%s", name);
     if (state_fd >= 0 && fstat(state_fd, &state) == 0 && state.st_dev == root->device &&
         open_in(stage, state_fd, true) == 0) {
         if (can_rename(stage, root))

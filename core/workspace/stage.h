@@ -33,12 +33,14 @@ struct billet_stage {
         .fd = -1, .parent_fd = -1, \
     }
 
+/* A new name for a stage. Note it down before it is opened, to find it after a crash. */
+void billet_stage_make_name(char to[48], const char *tag);
 /*
  * Make the directory: in state_fd when renames from there to the workspace work, else in the
- * workspace itself (its name is reserved and never travels). tag is a lease's id or the like.
+ * workspace itself (its name is reserved and never travels).
  */
 int billet_stage_open(struct billet_stage *stage, const struct billet_root *root, int state_fd,
-                      const char *tag, struct billet_error *error);
+                      const char *name, struct billet_error *error);
 /* The same, found again after a crash. Class UNAVAILABLE when it is gone. */
 int billet_stage_reopen(struct billet_stage *stage, const struct billet_root *root, int state_fd,
                         const char *name, bool in_workspace, struct billet_error *error);

@@ -56,6 +56,9 @@ sweep_stage(struct billet_workspace *workspace)
     cleanup_buffer struct billet_buffer name = BILLET_BUFFER_INIT;
     struct billet_stage stage;
     int state = workspace->lock.directory_fd;
+    unlinkat(state, "stage.new", 0);
+    unlinkat(state, "journal.new", 0);
+    unlinkat(state, "manifest.new", 0);
     if (billet_journal_read(state, "stage", &name, NULL) <= 0)
         return;
     const char *text = billet_buffer_text(&name);
@@ -340,14 +343,16 @@ open_stage(struct billet_workspace *workspace, struct billet_error *error)
         return workspace->received ? billet_error_set(error, BILLET_CLASS_INTERNAL, "internal",
                                                       "workspace: received twice")
                                    : 0;
-    int result = billet_stage_open(&workspace->stage, &workspace->root,
-                                   workspace->lock.directory_fd, workspace->tag, error);
-    cleanup_buffer struct billet_buffer name = BILLET_BUFFER_INIT;
-    billet_buffer_add(&name, workspace->stage.name);
+    char name[48];
+    cleanup_buffer struct billet_buffer note = BILLET_BUFFER_INIT;
+    billet_stage_make_name(name, workspace->tag);
+    billet_buffer_add(&note, name);
+    if (note.failed)
+        return billet_error_no_memory(error);
+    int result = billet_journal_write(workspace->lock.directory_fd, "stage", &note, false, error);
     if (result == 0)
-        result = name.failed ? billet_error_no_memory(error)
-                             : billet_journal_write(workspace->lock.directory_fd, "stage", &name,
-                                                    false, error);
+        result = billet_stage_open(&workspace->stage, &workspace->root,
+                                   workspace->lock.directory_fd, name, error);
     return result;
 }
 

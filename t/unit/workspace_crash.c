@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -16,6 +17,65 @@
 #define FILES 60
 
 static struct billet_error error;
+
+/* --- the Nth change of a file system ends the process, or finds the disk full from then on -----
+ */
+
+#define INJECT_NOTHING 0
+#define INJECT_KILL 1
+#define INJECT_FULL 2
+
+static int injected;
+static long calls_left;
+
+/* True when this call is to fail with ENOSPC. */
+static bool
+goes_wrong(bool takes_room)
+{
+    if (injected == INJECT_NOTHING || --calls_left > 0)
+        return false;
+    if (injected == INJECT_KILL)
+        kill(getpid(), SIGKILL);
+    errno = ENOSPC;
+    return takes_room;
+}
+
+/* These stand before those of libc for everything that is linked into this program. */
+int
+renameat2(int from, const char *old, int to, const char *new, unsigned flags)
+{
+    return goes_wrong(true) ? -1 : (int)syscall(SYS_renameat2, from, old, to, new, flags);
+}
+
+int
+renameat(int from, const char *old, int to, const char *new)
+{
+    return goes_wrong(true) ? -1 : (int)syscall(SYS_renameat2, from, old, to, new, 0);
+}
+
+int
+mkdirat(int directory, const char *path, mode_t mode)
+{
+    return goes_wrong(true) ? -1 : (int)syscall(SYS_mkdirat, directory, path, mode);
+}
+
+int
+unlinkat(int directory, const char *path, int flags)
+{
+    return goes_wrong(false) ? -1 : (int)syscall(SYS_unlinkat, directory, path, flags);
+}
+
+ssize_t
+pwrite(int fd, const void *bytes, size_t length, off_t offset)
+{
+    return goes_wrong(true) ? -1 : syscall(SYS_pwrite64, fd, bytes, length, offset);
+}
+
+ssize_t
+write(int fd, const void *bytes, size_t length)
+{
+    return goes_wrong(true) ? -1 : syscall(SYS_write, fd, bytes, length);
+}
 
 static struct billet_workspace *
 begin(const char *tag)
@@ -114,7 +174,6 @@ make_archive(void)
 START_TEST(sec32_a_kill_at_any_moment_leaves_each_file_old_or_new)
 {
     int incomplete = 0;
-    int interrupted = 0;
     unsigned seed = (unsigned)_i + 1;
     struct timespec start;
     struct timespec end;
@@ -147,7 +206,6 @@ START_TEST(sec32_a_kill_at_any_moment_leaves_each_file_old_or_new)
         struct billet_workspace *workspace = begin("follower");
         const struct billet_report *recovery = billet_workspace_recovery(workspace);
         if (recovery != NULL) {
-            interrupted++;
             ck_assert_int_eq(count_old(), 0);
             ck_assert(!billet_report_has_conflicts(recovery));
         } else {
@@ -163,41 +221,82 @@ START_TEST(sec32_a_kill_at_any_moment_leaves_each_file_old_or_new)
     }
     /* The aim was good: some were cut before and some within. */
     ck_assert_int_gt(incomplete, 0);
-    (void)interrupted;
 }
 END_TEST
 
-START_TEST(sec32_a_kill_within_the_apply_is_completed)
+/* One run whose Nth change of a file system goes wrong. 0 when it was never reached. */
+static int
+run_injected(int mode, long nth)
 {
-    /* A plan that stops after each operation in turn: a read-only directory ends it there. */
-    make_archive();
-    for (int stop = 0; stop < 5; stop++) {
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
         struct billet_report report = BILLET_REPORT_INIT;
-        struct billet_buffer bytes = BILLET_BUFFER_INIT;
-        make_old();
-        int status;
-        pid_t pid = fork();
-        if (pid == 0) {
-            /* Too few descriptors at a chosen moment end the process as a kill would. */
-            struct billet_workspace *workspace = begin("crashing");
-            int fd = open(at("new.tar"), O_RDONLY | O_CLOEXEC);
-            if (billet_workspace_receive(workspace, fd, 0, &error) < 0)
-                _exit(1);
-            if (stop < 3)
-                remove_tree(at("work/d%d", stop));
-            else
-                chmod(at("work/d0"), 0500);
-            (void)!billet_workspace_apply(workspace, &report, &error);
-            kill(getpid(), SIGKILL);
-        }
-        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-        ck_assert(WIFSIGNALED(status));
-        chmod(at("work/d0"), 0755);
-        struct billet_workspace *workspace = begin("follower");
+        struct billet_workspace *workspace = begin("injected");
+        int fd = open(at("new.tar"), O_RDONLY | O_CLOEXEC);
+        injected = mode;
+        calls_left = nth;
+        int result = billet_workspace_receive(workspace, fd, 0, &error);
+        if (result == 0)
+            result = billet_workspace_apply(workspace, &report, &error);
+        injected = INJECT_NOTHING;
         billet_workspace_end(workspace);
-        ck_assert_int_ne(access(at("work/d3"), F_OK), -1);
-        billet_buffer_free(&bytes);
+        _exit(result < 0 ? 1 : calls_left > 0 ? 0 : 2);
     }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(mode == INJECT_KILL ? WIFSIGNALED(status) || status == 0 : WIFEXITED(status));
+    return WIFSIGNALED(status) || WEXITSTATUS(status) != 0;
+}
+
+static void
+each_call_goes_wrong(int mode)
+{
+    int completed = 0;
+    int undone = 0;
+    long nth = 1;
+    make_archive();
+    for (;; nth++) {
+        remove_tree(at("state"));
+        make_old();
+        if (!run_injected(mode, nth))
+            break;
+        count_old();
+        struct billet_workspace *workspace = begin("follower");
+        const struct billet_report *recovery = billet_workspace_recovery(workspace);
+        int old = count_old();
+        ck_assert_msg(old == 0 || old == 50, "call %ld: %d of 50 are old afterwards", nth, old);
+        if (recovery != NULL) {
+            completed++;
+            ck_assert_msg(old == 0, "call %ld: not completed", nth);
+            ck_assert_msg(!billet_report_has_conflicts(recovery), "call %ld: a conflict", nth);
+        } else {
+            undone += old == 50;
+        }
+        billet_workspace_end(workspace);
+        /* Nothing is left behind, here or in the state. */
+        char *left = picture(at("work"));
+        ck_assert_msg(strstr(left, "billet") == NULL, "call %ld leaves a file", nth);
+        free(left);
+        left = picture(at("state"));
+        ck_assert_ptr_null(strstr(left, ".billet-stage"));
+        free(left);
+    }
+    ck_assert_int_eq(count_old(), 0);
+    /* All of it was passed through: staging, and each step of the apply. */
+    ck_assert_int_ge(undone, 40);
+    ck_assert_int_ge(completed, 50);
+    ck_assert_int_ge(nth, 100);
+}
+
+START_TEST(sec32_a_kill_at_each_change_is_completed_or_undone)
+{
+    each_call_goes_wrong(INJECT_KILL);
+}
+END_TEST
+
+START_TEST(sec32_a_disk_full_at_each_change_is_completed_or_undone)
+{
+    each_call_goes_wrong(INJECT_FULL);
 }
 END_TEST
 
@@ -344,7 +443,8 @@ main(void)
     tcase_set_timeout(tests, 300);
     tcase_add_checked_fixture(tests, set_up_crash, tear_down);
     tcase_add_loop_test(tests, sec32_a_kill_at_any_moment_leaves_each_file_old_or_new, 0, 4);
-    tcase_add_test(tests, sec32_a_kill_within_the_apply_is_completed);
+    tcase_add_test(tests, sec32_a_kill_at_each_change_is_completed_or_undone);
+    tcase_add_test(tests, sec32_a_disk_full_at_each_change_is_completed_or_undone);
     tcase_add_test(tests, sec31_a_flipping_directory_lets_nothing_out);
     tcase_add_test(tests, sec32_a_full_disk_leaves_the_old_tree);
     suite_add_tcase(suite, tests);

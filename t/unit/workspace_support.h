@@ -26,7 +26,7 @@
 static char top[64]; /* of the running test: work, state and outside are in it */
 
 /* A path below the test's directory; valid for the next 16 calls. */
-static const char *UNUSED __attribute__((format(printf, 1, 2))) at(const char *format, ...)
+static UNUSED const char *__attribute__((format(printf, 1, 2))) at(const char *format, ...)
 {
     static char texts[16][PATH_MAX];
     static unsigned next;
@@ -91,7 +91,7 @@ make_file(const char *path, const char *content)
     ck_assert_int_eq(fclose(file), 0);
 }
 
-static char *UNUSED
+static UNUSED char *
 read_text(const char *path)
 {
     static char text[65536];
@@ -151,7 +151,7 @@ picture_of(struct billet_buffer *to, const char *directory, const char *prefix)
     free(names);
 }
 
-static char *UNUSED
+static UNUSED char *
 picture(const char *directory)
 {
     struct billet_buffer text = BILLET_BUFFER_INIT;
