@@ -40,11 +40,12 @@ is_expected(const struct billet_expected *expected, const struct stat *status)
 /* The directory of path; when the way there is gone or blocked since the plan was made (a racing
  * change), -1 with ELOOP or ENOTDIR. */
 static int
-open_parent(const struct billet_apply *apply, const char *path, const char **leaf)
+open_parent(const struct billet_apply *apply, struct billet_root_cache *cache, const char *path,
+            const char **leaf)
 {
-    int parent = billet_root_parent(apply->root, path, leaf);
+    int parent = billet_root_parent_cached(apply->root, cache, path, leaf);
     if (parent < 0 && errno == ENOENT && billet_root_make_parents(apply->root, path) == 0)
-        parent = billet_root_parent(apply->root, path, leaf);
+        parent = billet_root_parent_cached(apply->root, cache, path, leaf);
     return parent;
 }
 
@@ -122,8 +123,9 @@ place_plainly(const struct billet_apply *apply, int parent, const char *leaf, co
 }
 
 static int
-do_place(const struct billet_apply *apply, const struct billet_operation *operation,
-         struct billet_report *report, struct billet_error *error)
+do_place(const struct billet_apply *apply, struct billet_root_cache *cache,
+         const struct billet_operation *operation, struct billet_report *report,
+         struct billet_error *error)
 {
     char staged[24];
     const char *leaf;
@@ -135,7 +137,7 @@ do_place(const struct billet_apply *apply, const struct billet_operation *operat
             return errno == ENOENT ? 0 : failed(error, "find staged", operation->path);
         exchanged = status.st_ino != operation->staged_inode;
     }
-    cleanup_fd int parent = open_parent(apply, operation->path, &leaf);
+    int parent = open_parent(apply, cache, operation->path, &leaf);
     if (parent < 0 && (errno == ELOOP || errno == ENOTDIR || errno == EXDEV)) {
         /* A directory on the way was replaced meanwhile: theirs goes to the top. */
         const char *slash = strrchr(operation->path, '/');
@@ -147,7 +149,16 @@ do_place(const struct billet_apply *apply, const struct billet_operation *operat
     if (exchanged)
         return settle_exchange(apply, parent, leaf, staged, operation, report, error);
     unsigned flags = operation->expected.type == 0 ? RENAME_NOREPLACE : RENAME_EXCHANGE;
-    if (renameat2(apply->stage->fd, staged, parent, leaf, flags) == 0)
+    int renamed = renameat2(apply->stage->fd, staged, parent, leaf, flags);
+    if (renamed != 0 && errno == ENOENT) {
+        /* The file is gone, or the kept directory is. */
+        billet_root_cache_clear(cache);
+        parent = open_parent(apply, cache, operation->path, &leaf);
+        if (parent < 0)
+            return failed(error, "reach", operation->path);
+        renamed = renameat2(apply->stage->fd, staged, parent, leaf, flags);
+    }
+    if (renamed == 0)
         return flags == RENAME_NOREPLACE
                    ? 0
                    : settle_exchange(apply, parent, leaf, staged, operation, report, error);
@@ -200,9 +211,10 @@ do_directory(const struct billet_apply *apply, const struct billet_operation *op
              struct billet_report *report, struct billet_error *error)
 {
     const char *leaf;
-    cleanup_fd int parent = operation->kind == BILLET_OPERATION_MAKE_DIRECTORY
-                                ? open_parent(apply, operation->path, &leaf)
-                                : billet_root_parent(apply->root, operation->path, &leaf);
+    if (operation->kind == BILLET_OPERATION_MAKE_DIRECTORY &&
+        billet_root_make_parents(apply->root, operation->path) != 0 && errno == ENOSPC)
+        return failed(error, "reach", operation->path);
+    cleanup_fd int parent = billet_root_parent(apply->root, operation->path, &leaf);
     if (parent < 0)
         return errno == ENOENT || errno == ELOOP || errno == ENOTDIR || errno == EXDEV
                    ? 0 /* what was to go in there is put aside when its turn comes */
@@ -231,30 +243,47 @@ do_directory(const struct billet_apply *apply, const struct billet_operation *op
     return 0;
 }
 
+/* The owner of the file that it replaces, when root does it. */
+static int
+keep_owner(const struct billet_apply *apply, struct billet_root_cache *cache,
+           const struct billet_operation *operation, const char *staged, const struct stat *status,
+           struct billet_error *error)
+{
+    struct stat here;
+    const char *leaf;
+    int parent = billet_root_parent_cached(apply->root, cache, operation->path, &leaf);
+    if (parent < 0 || fstatat(parent, leaf, &here, AT_SYMLINK_NOFOLLOW) != 0 ||
+        (here.st_uid == status->st_uid && here.st_gid == status->st_gid))
+        return 0;
+    return fchownat(apply->stage->fd, staged, here.st_uid, here.st_gid, AT_SYMLINK_NOFOLLOW) != 0
+               ? failed(error, "set the owner of", operation->path)
+               : 0;
+}
+
 int
 billet_apply_prepare(const struct billet_apply *apply, const struct billet_plan *plan,
                      struct billet_error *error)
 {
-    for (size_t i = 0; i < plan->count; i++) {
+    struct billet_root_cache cache = BILLET_ROOT_CACHE_INIT;
+    bool privileged = geteuid() == 0;
+    int result = 0;
+    for (size_t i = 0; i < plan->count && result == 0; i++) {
         const struct billet_operation *operation = &plan->items[i];
         char staged[24];
         struct stat status;
-        struct stat here;
         if (operation->kind != BILLET_OPERATION_PLACE)
             continue;
         billet_stage_name(staged, operation->number);
         if (fstatat(apply->stage->fd, staged, &status, AT_SYMLINK_NOFOLLOW) != 0)
-            return failed(error, "find staged", operation->path);
-        if (geteuid() == 0 && operation->expected.type != 0 &&
-            billet_root_stat(apply->root, operation->path, &here) == 0 &&
-            (here.st_uid != status.st_uid || here.st_gid != status.st_gid) &&
-            fchownat(apply->stage->fd, staged, here.st_uid, here.st_gid, AT_SYMLINK_NOFOLLOW) != 0)
-            return failed(error, "set the owner of", operation->path);
-        if (S_ISREG(status.st_mode) && (status.st_mode & 07777) != operation->mode &&
+            result = failed(error, "find staged", operation->path);
+        else if (privileged && operation->expected.type != 0)
+            result = keep_owner(apply, &cache, operation, staged, &status, error);
+        if (result == 0 && S_ISREG(status.st_mode) && (status.st_mode & 07777) != operation->mode &&
             fchmodat(apply->stage->fd, staged, operation->mode & 0777, 0) != 0)
-            return failed(error, "set the mode of", operation->path);
+            result = failed(error, "set the mode of", operation->path);
     }
-    return 0;
+    billet_root_cache_clear(&cache);
+    return result;
 }
 
 int
@@ -262,14 +291,16 @@ billet_apply(const struct billet_apply *apply, const struct billet_plan *plan,
              struct billet_report *report, struct billet_error *error)
 {
     int result = 0;
+    struct billet_root_cache cache = BILLET_ROOT_CACHE_INIT;
     for (size_t i = 0; i < plan->count && result == 0; i++) {
         const struct billet_operation *operation = &plan->items[i];
         if (operation->kind == BILLET_OPERATION_PLACE)
-            result = do_place(apply, operation, report, error);
+            result = do_place(apply, &cache, operation, report, error);
         else if (operation->kind == BILLET_OPERATION_REMOVE)
             result = do_remove(apply, operation, i, report, error);
         else
             result = do_directory(apply, operation, report, error);
     }
+    billet_root_cache_clear(&cache);
     return result;
 }

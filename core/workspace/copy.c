@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -17,14 +18,16 @@
 #include "workspace/plan.h"
 
 #define THREADS_MAX 8u
-#define BATCH 64u
+#define BATCH 512u
 #define BUFFER_BYTES (128u << 10)
 
 struct shared {
     const struct billet_copy *copy;
     const struct billet_entry **files;
     size_t count;
-    size_t next; /* atomic */
+    pthread_mutex_t lock; /* of next */
+    size_t next;
+    mode_t mask; /* the umask, or 0777 when it cannot be known */
     bool failed; /* atomic */
 };
 
@@ -141,12 +144,34 @@ copy_file(struct worker *worker, const struct billet_entry *entry)
         return failed(worker, "make", entry->path);
     result = copy_bytes(worker, from, to, &status, entry->path);
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, status.st_mtim};
-    if (result == 0 && ((copy->change_owner && fchown(to, copy->owner, copy->group) != 0) ||
-                        fchmod(to, mode) != 0 || futimens(to, times) != 0))
+    if (result == 0 &&
+        ((copy->change_owner && fchown(to, copy->owner, copy->group) != 0) ||
+         ((mode & worker->shared->mask) != 0 && fchmod(to, mode) != 0) || futimens(to, times) != 0))
         result = failed(worker, "write", entry->path);
     worker->done.files++;
     worker->done.bytes += (uint64_t)status.st_size;
     return result;
+}
+
+/* The files of one directory, so that two threads seldom write to the same. */
+static size_t
+next_batch(struct shared *shared, size_t *end)
+{
+    pthread_mutex_lock(&shared->lock);
+    size_t at = shared->next;
+    size_t i = at;
+    for (; i < shared->count && i < at + BATCH; i++) {
+        const struct billet_entry *first = shared->files[at];
+        const struct billet_entry *entry = shared->files[i];
+        size_t parent = billet_path_parent_length(first->path, first->path_length);
+        if (billet_path_parent_length(entry->path, entry->path_length) != parent ||
+            memcmp(first->path, entry->path, parent) != 0)
+            break;
+    }
+    shared->next = i;
+    pthread_mutex_unlock(&shared->lock);
+    *end = i;
+    return at;
 }
 
 static void *
@@ -155,11 +180,12 @@ work(void *argument)
     struct worker *worker = argument;
     struct shared *shared = worker->shared;
     while (worker->result == 0 && !__atomic_load_n(&shared->failed, __ATOMIC_RELAXED)) {
-        size_t at = __atomic_fetch_add(&shared->next, BATCH, __ATOMIC_RELAXED);
-        if (at >= shared->count)
-            break;
-        for (size_t i = at; i < at + BATCH && i < shared->count && worker->result == 0; i++)
+        size_t end;
+        size_t at = next_batch(shared, &end);
+        for (size_t i = at; i < end && worker->result == 0; i++)
             worker->result = copy_file(worker, shared->files[i]);
+        if (at == end)
+            break;
     }
     if (worker->result < 0)
         __atomic_store_n(&shared->failed, true, __ATOMIC_RELAXED);
@@ -202,6 +228,19 @@ copy_files(struct shared *shared, unsigned threads, struct billet_copy_result *d
         }
     }
     return result;
+}
+
+/* Asked without setting it: other threads may be making files. */
+static mode_t
+known_umask(void)
+{
+    char line[128];
+    unsigned mask = 0777;
+    cleanup_file FILE *file = fopen("/proc/self/status", "re");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+        if (sscanf(line, "Umask: %o", &mask) == 1)
+            break;
+    return (mode_t)mask & 0777;
 }
 
 /* What is there and should not be, from the inside out. */
@@ -260,7 +299,7 @@ billet_copy_tree(const struct billet_copy *copy, struct billet_copy_result *done
                  struct billet_error *error)
 {
     const struct billet_manifest *manifest = copy->manifest;
-    struct shared shared = {.copy = copy};
+    struct shared shared = {.copy = copy, .lock = PTHREAD_MUTEX_INITIALIZER, .mask = known_umask()};
     *done = (struct billet_copy_result){0};
     unsigned threads = copy->threads;
     if (threads == 0)

@@ -27,6 +27,9 @@ struct state {
     struct billet_plan modes; /* of directories, at the end */
     struct billet_report *report;
     struct billet_error *error;
+    struct billet_root_cache *cache; /* of what is looked at: advice only, the apply looks again */
+    char parent[PATH_MAX];           /* the last directory that is here under its own name */
+    bool parent_known;
 };
 
 /* What is at path once what is planned so far is done; .type GONE for nothing. Type and stat
@@ -41,7 +44,9 @@ look(const struct state *state, const char *path, struct billet_entry *entry)
         *entry = *planned;
         return 0;
     }
-    if (billet_root_stat(state->merge->root, path, &status) == 0) {
+    const char *leaf;
+    int parent = billet_root_parent_cached(state->merge->root, state->cache, path, &leaf);
+    if (parent >= 0 && fstatat(parent, leaf, &status, AT_SYMLINK_NOFOLLOW) == 0) {
         billet_scan_fill(entry, &status);
         return 0;
     }
@@ -288,6 +293,12 @@ plan_parent(struct state *state, const char *path, size_t length, char place[PAT
     char prefix[PATH_MAX];
     *aside = false;
     place[0] = '\0';
+    if (state->parent_known && strncmp(state->parent, path, length) == 0 &&
+        state->parent[length] == '\0') {
+        memcpy(place, path, length);
+        place[length] = '\0';
+        return 0;
+    }
     for (size_t start = 0; start < length;) {
         size_t end = start;
         while (end < length && path[end] != '/')
@@ -327,6 +338,9 @@ plan_parent(struct state *state, const char *path, size_t length, char place[PAT
         used = strlen(place);
         start = end + 1;
     }
+    state->parent_known = !*aside && used < sizeof(state->parent);
+    if (state->parent_known)
+        memcpy(state->parent, place, used + 1);
     return 0;
 }
 
@@ -605,8 +619,12 @@ billet_merge_plan(const struct billet_merge *merge, struct billet_changes *chang
                   struct billet_error *error)
 {
     struct billet_error own = BILLET_ERROR_INIT;
-    struct state state = {
-        .merge = merge, .plan = made, .report = report, .error = error != NULL ? error : &own};
+    struct billet_root_cache cache = BILLET_ROOT_CACHE_INIT;
+    struct state state = {.merge = merge,
+                          .plan = made,
+                          .report = report,
+                          .error = error != NULL ? error : &own,
+                          .cache = &cache};
     int result = billet_manifest_index(&state.planned, error);
     if (result == 0)
         result = billet_manifest_index(&state.moved, error);
@@ -615,6 +633,7 @@ billet_merge_plan(const struct billet_merge *merge, struct billet_changes *chang
     if (result == 0)
         result = plan_all(&state, changes);
     billet_sieve_free(state.sieve);
+    billet_root_cache_clear(&cache);
     billet_manifest_free(&state.planned);
     billet_manifest_free(&state.moved);
     billet_plan_free(&state.modes);

@@ -162,6 +162,34 @@ billet_root_parent(const struct billet_root *root, const char *path, const char 
 }
 
 int
+billet_root_parent_cached(const struct billet_root *root, struct billet_root_cache *cache,
+                          const char *path, const char **leaf)
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash != NULL ? (size_t)(slash - path) : 0;
+    if (cache->fd >= 0 && strncmp(cache->directory, path, length) == 0 &&
+        cache->directory[length] == '\0') {
+        *leaf = slash != NULL ? slash + 1 : path;
+        return cache->fd;
+    }
+    billet_close(&cache->fd);
+    if (length >= sizeof(cache->directory)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    cache->fd = billet_root_parent(root, path, leaf);
+    memcpy(cache->directory, path, length);
+    cache->directory[length] = '\0';
+    return cache->fd;
+}
+
+void
+billet_root_cache_clear(struct billet_root_cache *cache)
+{
+    billet_close(&cache->fd);
+}
+
+int
 billet_root_stat(const struct billet_root *root, const char *path, struct stat *status)
 {
     const char *leaf;

@@ -42,6 +42,18 @@ void billet_root_close(struct billet_root *root);
 int billet_root_openat(const struct billet_root *root, const char *path, int flags, mode_t mode);
 /* The directory that holds path (O_PATH), and where in path its last component begins; or -1. */
 int billet_root_parent(const struct billet_root *root, const char *path, const char **leaf);
+/* The same, with the directory kept for the next path in it. The fd is the cache's. */
+struct billet_root_cache {
+    int fd;
+    char directory[4096];
+};
+#define BILLET_ROOT_CACHE_INIT \
+    {                          \
+        .fd = -1               \
+    }
+int billet_root_parent_cached(const struct billet_root *root, struct billet_root_cache *cache,
+                              const char *path, const char **leaf);
+void billet_root_cache_clear(struct billet_root_cache *cache);
 /* As lstat; 0 or -1. */
 int billet_root_stat(const struct billet_root *root, const char *path, struct stat *status);
 /* Make the missing directories above path (0777 and umask, at most 0755); 0 or -1. */

@@ -220,7 +220,9 @@ settle_file(struct billet_stage *stage, int fd, struct billet_entry *entry,
         times[1].tv_sec--;
     }
     if ((stage->change_owner && fchown(fd, stage->owner, stage->group) != 0) ||
-        fchmod(fd, entry->mode) != 0 || futimens(fd, times) != 0 || fstat(fd, &status) != 0)
+        fchmod(fd, entry->mode) != 0 || fstat(fd, &status) != 0 ||
+        ((uint64_t)status.st_size != entry->size && ftruncate(fd, (off_t)entry->size) != 0) ||
+        futimens(fd, times) != 0)
         return write_failed(error, entry->path);
     entry->inode = status.st_ino;
     entry->device = stage->next++;
@@ -252,7 +254,7 @@ write_content(struct billet_stage *stage, int fd, struct billet_archive_reader *
             return write_failed(error, entry->path);
         offset += length;
     }
-    return ftruncate(fd, (off_t)entry->size) != 0 ? write_failed(error, entry->path) : 0;
+    return 0;
 }
 
 static int

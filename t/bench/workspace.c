@@ -146,6 +146,7 @@ main(int argc, char **argv)
         struct billet_report report = BILLET_REPORT_INIT;
         struct billet_copy_result done;
         shell("rm -rf %s/far %s/far2 && mkdir %s/far %s/far2");
+        shell("rm -f %s/work/new");
         struct billet_workspace *workspace;
         TIMED(scan[i], workspace = begin(BILLET_BASELINE_MANIFEST));
         billet_workspace_end(workspace);

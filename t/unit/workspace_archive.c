@@ -309,7 +309,7 @@ START_TEST(sec28_what_is_too_much_is_refused_before_it_is_written)
     ck_assert_int_lt(end.tv_sec - start.tv_sec, 2);
     limits.total_bytes = 100;
     for (int i = 0; i < 11; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof(name), "f%d", i);
         tar_file(&tar, name, "ten bytes.");
     }
@@ -317,7 +317,7 @@ START_TEST(sec28_what_is_too_much_is_refused_before_it_is_written)
     limits.total_bytes = 1 << 20;
     limits.entries = 10;
     for (int i = 0; i < 11; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof(name), "f%d", i);
         tar_file(&tar, name, "");
     }
@@ -325,7 +325,7 @@ START_TEST(sec28_what_is_too_much_is_refused_before_it_is_written)
     limits.entries = 1000;
     limits.name_bytes = 30;
     for (int i = 0; i < 11; i++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof(name), "f%d", i);
         tar_file(&tar, name, "");
     }
