@@ -316,6 +316,128 @@ START_TEST(a_failed_receive_leaves_nothing)
 }
 END_TEST
 
+START_TEST(sec34_a_state_directory_that_others_could_change_is_refused)
+{
+    static const struct {
+        mode_t mode;
+        uid_t owner;
+        bool good;
+    } rows[] = {
+        {0700, 0, true},  {0755, 0, true},      {0500, 0, true},      {0775, 0, false},
+        {0757, 0, false}, {0777, 0, false},     {01777, 0, false},    {0720, 0, false},
+        {0702, 0, false}, {0700, 65534, false}, {0755, 65534, false}, {0777, 65534, false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct billet_error error = BILLET_ERROR_INIT;
+        struct billet_workspace *workspace = NULL;
+        struct billet_workspace_options options = {.directory = at("work"),
+                                                   .state_directory = at("state"),
+                                                   .tag = TAG,
+                                                   .lock_deadline_ns = 1};
+        if (geteuid() != 0 && (rows[i].owner != 0 || rows[i].mode == 0500))
+            continue;
+        ck_assert_int_eq(chmod(at("state"), rows[i].mode), 0);
+        if (geteuid() == 0)
+            ck_assert_int_eq(chown(at("state"), rows[i].owner, rows[i].owner), 0);
+        int result = billet_workspace_begin(&options, &workspace, &error);
+        ck_assert_msg((result == 0) == rows[i].good, "mode %o of %u: %s", (unsigned)rows[i].mode,
+                      (unsigned)rows[i].owner, error.message);
+        if (!rows[i].good) {
+            ck_assert_str_eq(error.code, "path_untrusted");
+            ck_assert_str_ne(error.hint, "");
+        }
+        billet_workspace_end(workspace);
+    }
+}
+END_TEST
+
+START_TEST(a_journal_that_cannot_be_completed_is_said_once_and_kept)
+{
+    struct billet_error error = BILLET_ERROR_INIT;
+    struct billet_workspace *workspace = begin(BILLET_BASELINE_MANIFEST);
+    billet_workspace_end(workspace);
+    struct billet_workspace_options options = {
+        .directory = at("work"), .state_directory = at("state"), .tag = TAG, .lock_deadline_ns = 1};
+    char private[PATH_MAX] = "";
+    DIR *directory = opendir(at("state"));
+    const struct dirent *item;
+    while ((item = readdir(directory)) != NULL)
+        if (item->d_name[0] != '.')
+            snprintf(private, sizeof(private), "%s", item->d_name);
+    closedir(directory);
+    make_file(at("state/%s/journal", private), "BILJRN damaged");
+    ck_assert_int_lt(billet_workspace_begin(&options, &workspace, &error), 0);
+    ck_assert_str_eq(error.code, "workspace_journal");
+    assert_content(at("state/%s/journal.lost", private), "BILJRN damaged");
+    ck_assert_int_eq(billet_workspace_begin(&options, &workspace, &error), 0);
+    billet_workspace_end(workspace);
+}
+END_TEST
+
+static int
+stop_at_once(void *context, uint64_t done, uint64_t total)
+{
+    uint64_t *seen = context;
+    *seen = total;
+    return done > 0 ? -1 : 0;
+}
+
+START_TEST(progress_knows_the_total_and_can_stop)
+{
+    struct billet_error error = BILLET_ERROR_INIT;
+    struct billet_workspace *workspace = NULL;
+    uint64_t total = 0;
+    struct billet_workspace_options options = {.directory = at("work"),
+                                               .state_directory = at("state"),
+                                               .tag = TAG,
+                                               .lock_deadline_ns = 1,
+                                               .progress = stop_at_once,
+                                               .progress_context = &total};
+    make_file(at("work/a"), "12345");
+    make_file(at("work/b"), "12345");
+    ck_assert_int_eq(billet_workspace_begin(&options, &workspace, &error), 0);
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    ck_assert_int_eq(billet_workspace_send(workspace, NULL, fd, NULL, &error),
+                     -BILLET_CLASS_CANCELLED);
+    close(fd);
+    ck_assert_uint_eq(total, 10);
+    billet_workspace_end(workspace);
+}
+END_TEST
+
+START_TEST(only_what_differs_is_sent)
+{
+    struct billet_error error = BILLET_ERROR_INIT;
+    struct billet_report report = BILLET_REPORT_INIT;
+    struct billet_manifest there = BILLET_MANIFEST_INIT;
+    uint64_t sent;
+    make_file(at("work/a"), "same");
+    make_file(at("work/b"), "old");
+    struct billet_workspace *workspace = begin(BILLET_BASELINE_HASH);
+    const struct billet_manifest *baseline = billet_workspace_baseline(workspace);
+    for (size_t i = 0; i < baseline->count; i++)
+        ck_assert_int_eq(billet_manifest_add(&there, &baseline->entries[i], &error), 0);
+    billet_manifest_sort(&there);
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    ck_assert_int_eq(billet_workspace_send(workspace, &there, fd, &sent, &error), 0);
+    ck_assert_uint_eq(sent, 10240); /* the end marker in its record */
+    billet_workspace_end(workspace);
+    make_file(at("work/b"), "now something larger than a record of the archive, and then some");
+    workspace = begin(BILLET_BASELINE_HASH);
+    close(fd);
+    fd = open(at("out.tar"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    ck_assert_int_eq(billet_workspace_send(workspace, &there, fd, &sent, &error), 0);
+    char bytes[10240];
+    ck_assert_int_eq(pread(fd, bytes, sizeof(bytes), 0), 10240);
+    ck_assert_ptr_nonnull(memmem(bytes, sizeof(bytes), "now something", 13));
+    ck_assert_ptr_null(memmem(bytes, sizeof(bytes), "same", 4));
+    close(fd);
+    billet_workspace_end(workspace);
+    billet_manifest_free(&there);
+    billet_report_free(&report);
+}
+END_TEST
+
 /* --- random trees against a slow model ------------------------------------------------------- */
 
 /* The model's universe: names a, b, c three deep, depth-first. Value: 0 absent, 'd' directory, else
@@ -553,6 +675,10 @@ main(void)
     tcase_add_test(tests, what_is_preserved_or_left_out_is_not_touched);
     tcase_add_test(tests, a_second_run_waits_for_the_first);
     tcase_add_test(tests, a_failed_receive_leaves_nothing);
+    tcase_add_test(tests, sec34_a_state_directory_that_others_could_change_is_refused);
+    tcase_add_test(tests, a_journal_that_cannot_be_completed_is_said_once_and_kept);
+    tcase_add_test(tests, progress_knows_the_total_and_can_stop);
+    tcase_add_test(tests, only_what_differs_is_sent);
     tcase_add_loop_test(tests, random_trees_merge_as_the_model_says, 0, 8);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
