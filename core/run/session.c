@@ -406,10 +406,9 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
     int result = 0;
     billet_session_fill_identity(session);
     if (session->workspace_mode != BILLET_WORKSPACE_NONE)
-        result = billet_driver_realize(session->client, &session->call, session->workspace_mode,
-                                       session->workspace_fd,
-                                       session->workspace != NULL ? session->workspace : "",
-                                       directory, &facts, error);
+        result = billet_driver_realize(
+            session->client, &session->call, session->workspace_mode, session->workspace_fd,
+            session->workspace != NULL ? session->workspace : "", directory, &facts, error);
     if (result < 0) {
         billet_error_wrap(error, "cannot bring workspace %s into environment '%s'",
                           session->workspace != NULL ? session->workspace : "of the host",

@@ -181,7 +181,7 @@ tar_head(char block[512], const char *name, char type, const char *target, unsig
     memset(block, 0, 512);
     memcpy(block, name, strlen(name) < 100 ? strlen(name) : 100);
     snprintf(block + 100, 8, "%07o", mode);
-    snprintf(block + 124, 12, "%011llo", size);
+    snprintf(block + 124, 12, "%011llo", size & 077777777777ULL);
     snprintf(block + 136, 12, "%011o", 1000000000);
     block[156] = type;
     if (target != NULL)
