@@ -142,6 +142,11 @@ for user in $users; do
     sleep 1
     launch -i held-$$ destroy
     is 0 $? "$user: destroy while it runs, from another process"
+    # The last of it may still be on its way out of the process table.
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        [ "$(running 3136$own)" = 0 ] && break
+        sleep 0.1
+    done
     is 0 "$(running 3136$own)" "$user: ends it"
     wait $shell
     is "" "$(launch list)" "$user: nothing is left"
