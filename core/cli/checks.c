@@ -14,8 +14,6 @@
 #include "run/resolve.h"
 #include "run/status.h"
 
-#define START_DEADLINE (10 * BILLET_NS_PER_SECOND)
-
 void
 cli_checks_open(struct cli_checks *checks, struct cli *cli)
 {
@@ -67,10 +65,7 @@ probe_with(struct cli_checks *checks, const char *driver, const struct billet_se
     char what[512];
 
     billet_error_clear(&cli->error);
-    int result = billet_context_driver(cli->context, driver, &client, &cli->error);
-    if (result == 0)
-        result =
-            billet_driver_await(client, billet_clock_monotonic() + START_DEADLINE, &cli->error);
+    int result = billet_context_start_driver(cli->context, driver, &client, &cli->error);
     if (result == 0) {
         const struct billet_driver_info *info = billet_driver_info(client);
         snprintf(what, sizeof(what), "%.31s loads from %.400s", info->version, info->path);

@@ -15,8 +15,6 @@
 #include "run/resolve.h"
 #include "run/status.h"
 
-#define START_DEADLINE (10 * BILLET_NS_PER_SECOND)
-
 /* Values of one environment against its driver's table; a driver that cannot be asked is a finding.
  */
 static void
@@ -37,9 +35,7 @@ check_environment(struct cli *cli, struct billet_environment *environment,
     if (billet_environment_resolve(environment, found) < 0 ||
         billet_environment_apply_defaults(cli->context->configuration, environment) < 0)
         return;
-    int result = billet_context_driver(cli->context, environment->driver, &client, &error);
-    if (result == 0)
-        result = billet_driver_await(client, billet_clock_monotonic() + START_DEADLINE, &error);
+    int result = billet_context_start_driver(cli->context, environment->driver, &client, &error);
     if (result == 0) {
         const struct billet_driver_info *info = billet_driver_info(client);
         result = billet_options_resolve(info->options.items, info->options.count,

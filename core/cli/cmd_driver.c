@@ -17,8 +17,6 @@
 #include "driver/registry.h"
 #include "run/status.h"
 
-#define START_DEADLINE (10 * BILLET_NS_PER_SECOND)
-
 static const char *
 state_name(int state)
 {
@@ -32,17 +30,6 @@ state_name(int state)
     default:
         return "missing";
     }
-}
-
-/* Start the driver and wait for its greeting. */
-static int
-start(struct cli *cli, const char *name, struct billet_driver_client **client)
-{
-    int result = billet_context_driver(cli->context, name, client, &cli->error);
-    if (result == 0)
-        result =
-            billet_driver_await(*client, billet_clock_monotonic() + START_DEADLINE, &cli->error);
-    return result;
 }
 
 static void
@@ -86,7 +73,7 @@ print_features(struct cli *cli, const struct billet_registry *registry)
         struct billet_driver_client *client = NULL;
         if (entry->state != BILLET_DRIVER_READY)
             continue;
-        if (start(cli, entry->name, &client) == 0) {
+        if (billet_context_start_driver(cli->context, entry->name, &client, &cli->error) == 0) {
             const struct billet_driver_info *info = billet_driver_info(client);
             capabilities[drivers] = info->capabilities;
             headings[++drivers] = entry->name;
@@ -196,7 +183,8 @@ run_show(struct cli *cli)
     cleanup_json json_t *facts = NULL;
     const struct billet_driver_info *info = NULL;
     struct billet_driver_call call = {0};
-    if (entry.state == BILLET_DRIVER_READY && start(cli, entry.name, &client) == 0) {
+    if (entry.state == BILLET_DRIVER_READY &&
+        billet_context_start_driver(cli->context, entry.name, &client, &cli->error) == 0) {
         info = billet_driver_info(client);
         billet_driver_dump(client, &call, &facts, &cli->error);
     }
@@ -265,7 +253,8 @@ run_schema(struct cli *cli)
     if (status != 0)
         return status;
     struct billet_driver_client *client = NULL;
-    if (start(cli, cli->arguments.items[0], &client) < 0) {
+    if (billet_context_start_driver(cli->context, cli->arguments.items[0], &client, &cli->error) <
+        0) {
         billet_driver_stop(client);
         return cli_fail(cli);
     }

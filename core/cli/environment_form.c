@@ -14,7 +14,6 @@
 #include "cli/output.h"
 #include "run/resolve.h"
 
-#define START_DEADLINE (10 * BILLET_NS_PER_SECOND)
 #define TRIES 5
 
 enum { OPTION_EVERYONE = 300, OPTION_REASON };
@@ -141,16 +140,6 @@ apply_settings(struct cli *cli, const struct cli_environment_form *form,
     return 0;
 }
 
-static int
-start_driver(struct cli *cli, const char *driver, struct billet_driver_client **client)
-{
-    int result = billet_context_driver(cli->context, driver, client, &cli->error);
-    if (result == 0)
-        result =
-            billet_driver_await(*client, billet_clock_monotonic() + START_DEADLINE, &cli->error);
-    return result;
-}
-
 int
 cli_environment_check(struct cli *cli, const struct billet_environment *environment)
 {
@@ -165,7 +154,7 @@ cli_environment_check(struct cli *cli, const struct billet_environment *environm
     if (result == 0)
         result = billet_prepare_environment(cli->context, &copy, &cli->error);
     if (result == 0)
-        result = start_driver(cli, copy.driver, &client);
+        result = billet_context_start_driver(cli->context, copy.driver, &client, &cli->error);
     if (result == 0) {
         const struct billet_driver_info *info = billet_driver_info(client);
         billet_options_resolve(info->options.items, info->options.count, &copy.driver_settings, who,
@@ -240,7 +229,8 @@ ask_everything(struct cli *cli, struct billet_environment *environment)
             break;
         replace(&environment->driver, answer);
     }
-    int result = start_driver(cli, environment->driver, &client);
+    int result =
+        billet_context_start_driver(cli->context, environment->driver, &client, &cli->error);
     if (result == 0) {
         const struct billet_driver_info *info = billet_driver_info(client);
         fprintf(stderr, "%s: %s\n", info->name, info->text);

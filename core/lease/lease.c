@@ -75,11 +75,10 @@ billet_lease_add(struct billet_lease_session *session, const char *action, const
     return 0;
 }
 
-static struct billet_activity
-make_activity(const struct billet_lease_session *session, const char *action, const char *details,
-              int64_t fence)
+struct billet_activity
+billet_lease_activity(const struct billet_lease *lease, const char *action, const char *actor,
+                      int64_t fence, const char *details)
 {
-    const struct billet_lease *lease = &session->lease;
     return (struct billet_activity){
         .action = action,
         .tenant = lease->tenant,
@@ -88,9 +87,32 @@ make_activity(const struct billet_lease_session *session, const char *action, co
         .run = lease->run,
         .agent = lease->agent,
         .issue = lease->issue,
-        .actor = session->actor,
+        .actor = actor,
         .fence = fence,
         .details = details,
+    };
+}
+
+static const char *
+text_of(const char *text)
+{
+    return text != NULL ? text : "";
+}
+
+struct billet_identity
+billet_lease_identity(const struct billet_lease *lease, const char *deployment)
+{
+    return (struct billet_identity){
+        .struct_size = sizeof(struct billet_identity),
+        .deployment = deployment,
+        .tenant = text_of(lease->tenant),
+        .environment = text_of(lease->environment),
+        .lease = text_of(lease->id),
+        .run = text_of(lease->run),
+        .agent = text_of(lease->agent),
+        .issue = text_of(lease->issue),
+        .fence = (uint64_t)lease->fence,
+        .generation = (uint64_t)lease->generation,
     };
 }
 
@@ -102,12 +124,12 @@ make_rows(const struct billet_lease_session *session, const char *own, const cha
 {
     size_t count = 0;
     if (own != NULL && own_first)
-        rows[count++] = make_activity(session, own, details, fence);
+        rows[count++] = billet_lease_activity(&session->lease, own, session->actor, fence, details);
     for (size_t i = 0; i < session->row_count; i++)
-        rows[count++] =
-            make_activity(session, session->rows[i].action, session->rows[i].details, fence);
+        rows[count++] = billet_lease_activity(&session->lease, session->rows[i].action,
+                                              session->actor, fence, session->rows[i].details);
     if (own != NULL && !own_first)
-        rows[count++] = make_activity(session, own, details, fence);
+        rows[count++] = billet_lease_activity(&session->lease, own, session->actor, fence, details);
     return count;
 }
 
@@ -165,7 +187,7 @@ billet_lease_begin(struct billet_lease_session *session, struct billet_store *st
     if (result == 0)
         result = billet_lease_copy(&session->lease, &lease, error);
     if (result == 0) {
-        first = make_activity(session, "lease.requested", "{}", 1);
+        first = billet_lease_activity(&session->lease, "lease.requested", session->actor, 1, "{}");
         int64_t sent = billet_clock_boottime();
         result = billet_store_of(store)->lease_insert(store, &session->lease, session->ttl_ns,
                                                       &first, 1, error);

@@ -24,6 +24,13 @@
 /* Two thirds of the TTL: the owner stops its work before anybody may take the lease over. */
 #define BILLET_LEASE_FENCE_NS (40 * BILLET_NS_PER_SECOND)
 
+/* A row about the lease, and the identity that its driver calls carry. Both point into the record
+ * and what is given: valid while those are. */
+struct billet_activity billet_lease_activity(const struct billet_lease *lease, const char *action,
+                                             const char *actor, int64_t fence, const char *details);
+struct billet_identity billet_lease_identity(const struct billet_lease *lease,
+                                             const char *deployment);
+
 struct billet_lease_row; /* a collected activity */
 
 struct billet_lease_session {

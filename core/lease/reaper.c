@@ -150,18 +150,8 @@ change(struct pass *pass, struct billet_lease *lease, struct billet_lease_change
         details = billet_json_text(object);
     if (details == NULL)
         return billet_error_no_memory(error);
-    struct billet_activity row = {
-        .action = action,
-        .tenant = lease->tenant,
-        .environment = lease->environment,
-        .lease = lease->id,
-        .run = lease->run,
-        .agent = lease->agent,
-        .issue = lease->issue,
-        .actor = pass->options->actor,
-        .fence = lease->fence + wanted->bump_fence,
-        .details = details,
-    };
+    const struct billet_activity row = billet_lease_activity(
+        lease, action, pass->options->actor, lease->fence + wanted->bump_fence, details);
     wanted->id = lease->id;
     wanted->expected = lease->state;
     wanted->fence = lease->fence;

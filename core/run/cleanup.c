@@ -9,8 +9,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/log.h"
-
-#define START_DEADLINE (10 * BILLET_NS_PER_SECOND)
+#include "lease/lease.h"
 
 int
 billet_cleanup_settings(const struct billet_lease *lease, struct billet_settings *settings,
@@ -37,22 +36,9 @@ destroy_once(struct billet_context *context, const struct billet_lease *lease,
              struct billet_error *error)
 {
     struct billet_driver_client *client = NULL;
-    int result = billet_context_driver(context, lease->driver, &client, error);
-    if (result == 0)
-        result = billet_driver_await(client, billet_clock_monotonic() + START_DEADLINE, error);
+    int result = billet_context_start_driver(context, lease->driver, &client, error);
     if (result == 0) {
-        struct billet_identity identity = {
-            .struct_size = sizeof(identity),
-            .deployment = context->deployment,
-            .tenant = lease->tenant,
-            .environment = lease->environment,
-            .lease = lease->id,
-            .run = lease->run,
-            .agent = lease->agent,
-            .issue = lease->issue,
-            .fence = (uint64_t)lease->fence,
-            .generation = (uint64_t)lease->generation,
-        };
+        const struct billet_identity identity = billet_lease_identity(lease, context->deployment);
         struct billet_driver_call call = {.identity = &identity, .settings = settings};
         result = billet_driver_destroy(client, &call, lease->ref, facts, error);
     }

@@ -283,3 +283,11 @@ billet_context_driver(struct billet_context *context, const char *driver,
         result = billet_driver_begin(entry.name, entry.path, &paths, client, error);
     return result;
 }
+
+int
+billet_context_start_driver(struct billet_context *context, const char *driver,
+                            struct billet_driver_client **client, struct billet_error *error)
+{
+    int result = billet_context_driver(context, driver, client, error);
+    return result == 0 ? billet_driver_await(*client, 0, error) : result;
+}

@@ -19,7 +19,6 @@
 #include "run/resolve.h"
 #include "run/session_private.h"
 
-#define START_DEADLINE (10 * BILLET_NS_PER_SECOND)
 #define BEATS_PER_TTL 4
 
 const char *const billet_step_names[BILLET_STEP_COUNT] = {
@@ -149,8 +148,7 @@ billet_session_start_driver(struct billet_session *session, const char *driver,
 int
 billet_session_await_driver(struct billet_session *session, struct billet_error *error)
 {
-    int result =
-        billet_driver_await(session->client, billet_clock_monotonic() + START_DEADLINE, error);
+    int result = billet_driver_await(session->client, 0, error);
     if (result == 0)
         session->info = billet_driver_info(session->client);
     return result;
@@ -199,19 +197,7 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
 void
 billet_session_fill_identity(struct billet_session *session)
 {
-    const struct billet_lease *lease = &session->lease.lease;
-    session->identity = (struct billet_identity){
-        .struct_size = sizeof(session->identity),
-        .deployment = session->context->deployment,
-        .tenant = lease->tenant != NULL ? lease->tenant : "",
-        .environment = lease->environment != NULL ? lease->environment : "",
-        .lease = lease->id != NULL ? lease->id : "",
-        .run = lease->run != NULL ? lease->run : "",
-        .agent = lease->agent != NULL ? lease->agent : "",
-        .issue = lease->issue != NULL ? lease->issue : "",
-        .fence = (uint64_t)lease->fence,
-        .generation = (uint64_t)lease->generation,
-    };
+    session->identity = billet_lease_identity(&session->lease.lease, session->context->deployment);
     session->call.identity = &session->identity;
 }
 

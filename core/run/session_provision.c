@@ -91,18 +91,9 @@ billet_session_provision(struct billet_session *session, struct billet_error *er
     if (result == 0 && (ending.outcome != BILLET_OUTCOME_EXITED || ending.value != 0))
         result = provision_failed(session, &ending, error);
     if (result == 0) {
-        const struct billet_activity row = {
-            .action = "provision.ended",
-            .tenant = session->lease.lease.tenant,
-            .environment = session->lease.lease.environment,
-            .lease = session->lease.lease.id,
-            .run = session->lease.lease.run,
-            .agent = session->lease.lease.agent,
-            .issue = session->lease.lease.issue,
-            .actor = session->lease.actor,
-            .fence = session->lease.lease.fence,
-            .details = "{}",
-        };
+        const struct billet_lease *lease = &session->lease.lease;
+        const struct billet_activity row = billet_lease_activity(
+            lease, "provision.ended", session->lease.actor, lease->fence, "{}");
         result = module->provision_put(session->store, key, &row, error);
     }
     session->step_ns[BILLET_STEP_PROVISION] = billet_clock_monotonic() - start;
