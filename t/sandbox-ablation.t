@@ -15,7 +15,7 @@ ablate() {
     [ $status -eq 0 ] || sed 's/^/# /' "$place/out" "$place/err" | grep -v '# ok' | head -n 20
     ok $status "$user: without $1: $2"
     [ -n "$3" ] || return 0
-    BILLET_ABLATION=$1 launch -- true >"$place/out" 2>&1
+    BILLET_ABLATION=$1 launch -D -- true >"$place/out" 2>&1
     is 125 $? "$user: without $1: strict refuses"
     grep -q "missing: .*$3" "$place/out"
     ok $? "$user: without $1: the refusal names $3"

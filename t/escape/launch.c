@@ -274,7 +274,8 @@ main(int argc, char **argv)
             resume = true;
             break;
         case 'D':
-            if (open("/", O_RDONLY | O_DIRECTORY) < 0)
+            /* A number that no placing of descriptors overwrites, whatever the caller left open. */
+            if (fcntl(open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), F_DUPFD, 40) < 0)
                 return 125;
             break;
         case 'v':
