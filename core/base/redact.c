@@ -11,7 +11,7 @@
 
 #define MASK "[secret]"
 #define MASK_LENGTH (sizeof(MASK) - 1)
-#define LINE_MIN 20 /* a line of a longer value is masked by itself from this length on */
+#define LINE_MIN 20     /* a line of a longer value is masked by itself from this length on */
 #define HELD_FOR_EVER 3 /* bytes of a value that may be seen when nothing follows them */
 #define NODES_MAX (4u * 1024 * 1024)
 
@@ -36,8 +36,7 @@ static bool linked;
 static void *
 private_take(size_t size)
 {
-    void *memory =
-        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return NULL;
     madvise(memory, size, MADV_DONTDUMP);
@@ -101,8 +100,8 @@ add_child(uint32_t at, unsigned char byte)
     }
     nodes = memory;
     child = (uint32_t)node_count++;
-    nodes[child] = (struct node){
-        .sibling = nodes[at].child, .depth = nodes[at].depth + 1, .byte = byte};
+    nodes[child] =
+        (struct node){.sibling = nodes[at].child, .depth = nodes[at].depth + 1, .byte = byte};
     nodes[at].child = child;
     return child;
 }

@@ -76,16 +76,15 @@ resolve_secrets(struct cli_checks *checks, const struct billet_environment *envi
     size_t before = checks->failures;
     if (!billet_run_secrets_any(&wanted))
         return 0;
-    int result = billet_run_secrets_check(checks->cli->context, &wanted, refused_secret, checks,
-                                          error);
+    int result =
+        billet_run_secrets_check(checks->cli->context, &wanted, refused_secret, checks, error);
     if (result == 0 && checks->failures > before)
         return 1;
     if (result == 0)
         cli_checks_add(checks, BILLET_CHECK_PASS, "secrets", "every reference resolves here", "");
     wanted.command = false;
-    return result < 0
-               ? result
-               : billet_run_secrets_resolve(checks->cli->context, &wanted, secrets, error);
+    return result < 0 ? result
+                      : billet_run_secrets_resolve(checks->cli->context, &wanted, secrets, error);
 }
 
 static void
@@ -107,8 +106,8 @@ probe_with(struct cli_checks *checks, const struct billet_environment *environme
         result = billet_driver_check_config(client, &call, &cli->error);
     }
     if (result == 0)
-        result = resolve_secrets(checks, environment, billet_driver_info(client), &secrets,
-                                 &cli->error);
+        result =
+            resolve_secrets(checks, environment, billet_driver_info(client), &secrets, &cli->error);
     billet_run_secrets_give(&secrets, &call);
     if (result == 0)
         result = billet_driver_probe(client, &call, visit_check, checks, &cli->error);

@@ -40,8 +40,8 @@ destroy_once(struct billet_context *context, const struct billet_lease *lease,
     struct billet_run_secrets secrets = {0};
     int result = billet_context_start_driver(context, lease->driver, &client, error);
     if (result == 0) {
-        const struct billet_environment environment = {
-            .name = lease->environment, .driver_settings = *settings};
+        const struct billet_environment environment = {.name = lease->environment,
+                                                       .driver_settings = *settings};
         const struct billet_run_secrets_for wanted = {.environment = &environment,
                                                       .info = billet_driver_info(client),
                                                       .lease = lease->id,

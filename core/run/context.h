@@ -32,7 +32,7 @@ struct billet_context {
     char *tenant;
     char *actor; /* "user:NAME" */
     struct billet_store *store;
-    char *keyring_path; /* NULL until known */
+    char *keyring_path;            /* NULL until known */
     struct billet_secrets secrets; /* run/secrets.h; the caller sets how to ask */
     char deployment[40];
 };

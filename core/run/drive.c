@@ -193,8 +193,8 @@ billet_drive(struct billet_drive *drive, struct billet_ending *ending, struct bi
         return billet_error_set(error, BILLET_CLASS_CONFIG, "unsupported_adapter_environment",
                                 "driver %s has no terminals", info->name);
     /* With a pty the driver itself relays, and the command never sees these descriptors. */
-    int result = billet_streams_open(&loop.streams, drive->fds, confined && !drive->pty, drive->redact,
-                                     error);
+    int result = billet_streams_open(&loop.streams, drive->fds, confined && !drive->pty,
+                                     drive->redact, error);
     if (result < 0)
         return result;
     memcpy(exec.fds, loop.streams.command, sizeof(exec.fds));

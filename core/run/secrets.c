@@ -117,8 +117,7 @@ place_of(const struct billet_run_secrets_for *wanted, const char *option)
                                            .option = option,
                                            .lease = wanted->lease,
                                            .purpose = wanted->purpose,
-                                           .draft = source != NULL &&
-                                                    strcmp(source, "draft") == 0};
+                                           .draft = source != NULL && strcmp(source, "draft") == 0};
 }
 
 struct checking {

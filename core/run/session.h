@@ -57,7 +57,7 @@ struct billet_session {
     int workspace_mode;
     struct billet_strings variables; /* what the command gets, but for secrets */
     struct billet_run_secrets secrets;
-    char *outcome;                   /* JSON of the last command's ending, or NULL */
+    char *outcome; /* JSON of the last command's ending, or NULL */
     bool realized;
     bool held;   /* the driver has a handle for this lease */
     bool shared; /* a second user beside the owner: changes no state */

@@ -30,8 +30,8 @@ void billet_session_fill_identity(struct billet_session *session);
 int billet_session_fill_variables(struct billet_session *session, struct billet_error *error);
 int billet_session_note_start(struct billet_session *session, struct billet_error *error);
 
-/* session_secrets.c. What can be refused before a lease exists; then, with the lease's id on record,
- * the values: into secrets, and the driver's part into call. */
+/* session_secrets.c. What can be refused before a lease exists; then, with the lease's id on
+ * record, the values: into secrets, and the driver's part into call. */
 int billet_session_check_secrets(struct billet_session *session, struct billet_error *error);
 int billet_session_resolve_secrets(struct billet_session *session, struct billet_error *error);
 

@@ -78,8 +78,7 @@ billet_streams_open(struct billet_streams *streams, const int fds[3], bool relay
         relay->buffer_size = BILLET_STREAM_BUFFER;
         relay->buffer = malloc(relay->buffer_size);
         relay->raw = masked ? malloc(BILLET_STREAM_BUFFER) : NULL;
-        if (relay->buffer == NULL || (masked && relay->raw == NULL) ||
-            pipe2(ends, O_CLOEXEC) != 0)
+        if (relay->buffer == NULL || (masked && relay->raw == NULL) || pipe2(ends, O_CLOEXEC) != 0)
             goto failed;
         relay->input = i == 0;
         relay->from = i == 0 ? fds[i] : ends[0];

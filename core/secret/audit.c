@@ -32,9 +32,9 @@ add_number(crypto_generichash_state *state, int64_t number)
 void
 billet_audit_hash_row(const struct billet_audit_row *row, const char *previous, char hash[65])
 {
-    const char *const texts[] = {row->tenant, row->name,  row->secret,  row->environment,
-                                 row->option, row->lease, row->actor,   row->purpose,
-                                 row->outcome};
+    const char *const texts[] = {row->tenant,      row->name,    row->secret,
+                                 row->environment, row->option,  row->lease,
+                                 row->actor,       row->purpose, row->outcome};
     crypto_generichash_state state;
     unsigned char digest[32];
     crypto_generichash_init(&state, NULL, 0, sizeof(digest));

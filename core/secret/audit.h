@@ -16,10 +16,10 @@
 void billet_audit_hash_row(const struct billet_audit_row *row, const char *previous, char hash[65]);
 
 struct billet_audit_result {
-    int64_t rows;      /* that were looked at */
-    int64_t broken;    /* sequence of the first row that is wrong or missing; 0: none */
-    char why[128];     /* of the broken one */
-    int64_t head;      /* sequence and hash of the newest */
+    int64_t rows;   /* that were looked at */
+    int64_t broken; /* sequence of the first row that is wrong or missing; 0: none */
+    char why[128];  /* of the broken one */
+    int64_t head;   /* sequence and hash of the newest */
     char head_hash[65];
 };
 /* Walk the whole chain. 0 also when it is broken. */

@@ -55,8 +55,8 @@ make_empty(struct billet_keyring **ring, struct billet_error *error)
     struct billet_keyring *made = calloc(1, sizeof(*made));
     if (made == NULL)
         return billet_error_no_memory(error);
-    int result = billet_secret_make(&made->keys, (size_t)BILLET_KEYRING_KEYS_MAX * BILLET_KEY_BYTES,
-                                    error);
+    int result =
+        billet_secret_make(&made->keys, (size_t)BILLET_KEYRING_KEYS_MAX * BILLET_KEY_BYTES, error);
     if (result < 0) {
         free(made);
         return result;
@@ -237,11 +237,10 @@ stretch(const struct billet_secret *passphrase, const unsigned char *head,
         struct billet_secret *key, struct billet_error *error)
 {
     int result = billet_secret_make(key, 32, error);
-    if (result == 0 && crypto_pwhash(key->bytes, 32, (const char *)passphrase->bytes,
-                                     passphrase->length, head + AT_SALT,
-                                     get_number(head + AT_OPERATIONS, 8),
-                                     (size_t)get_number(head + AT_MEMORY, 8),
-                                     crypto_pwhash_ALG_ARGON2ID13) != 0)
+    if (result == 0 &&
+        crypto_pwhash(key->bytes, 32, (const char *)passphrase->bytes, passphrase->length,
+                      head + AT_SALT, get_number(head + AT_OPERATIONS, 8),
+                      (size_t)get_number(head + AT_MEMORY, 8), crypto_pwhash_ALG_ARGON2ID13) != 0)
         result = billet_error_no_memory(error);
     return result;
 }
@@ -369,8 +368,7 @@ open_body(const unsigned char *file, const struct billet_secret *passphrase,
         return result;
     body->length = body->size;
     if (crypto_aead_xchacha20poly1305_ietf_decrypt(body->bytes, NULL, NULL, file + AT_BODY, length,
-                                                   file, AT_BODY, file + AT_NONCE,
-                                                   key.bytes) == 0)
+                                                   file, AT_BODY, file + AT_NONCE, key.bytes) == 0)
         return 0;
     billet_error_set(error, BILLET_CLASS_AUTH, "key_passphrase_wrong",
                      "the passphrase does not open the keyring");

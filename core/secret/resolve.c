@@ -50,14 +50,13 @@ check_binding(struct billet_secrets *secrets, const struct billet_reference *ref
     if (result == 0)
         result = billet_secrets_find(secrets, reference->name, &record, error);
     if (result == 0 && !place->draft)
-        result = table->bindings(secrets->store, secrets->tenant, place->environment,
-                                 place->option, reference->name, count_binding, &bound, error);
+        result = table->bindings(secrets->store, secrets->tenant, place->environment, place->option,
+                                 reference->name, count_binding, &bound, error);
     if (result < 0 || bound > 0)
         return result;
     billet_error_set(error, BILLET_CLASS_AUTH, "secret_unbound",
                      "secret '%s' may not be used for '%s' of environment '%s'%s", reference->name,
-                     place->option, place->environment,
-                     place->draft ? ", which is a draft" : "");
+                     place->option, place->environment, place->draft ? ", which is a draft" : "");
     if (place->draft)
         return billet_error_hint(error, "save it with 'billet env create', which binds it");
     return billet_error_hint(error,
@@ -132,10 +131,10 @@ look_up(struct billet_secrets *secrets, const struct billet_reference *reference
         result = check_binding(secrets, reference, place, error);
         if (result < 0)
             return result;
-        return value != NULL ? billet_secrets_open(secrets, reference->name, reference->version,
-                                                   &use, value, error)
-                             : billet_secrets_check(secrets, reference->name, reference->version,
-                                                    error);
+        return value != NULL
+                   ? billet_secrets_open(secrets, reference->name, reference->version, &use, value,
+                                         error)
+                   : billet_secrets_check(secrets, reference->name, reference->version, error);
     case BILLET_REFERENCE_CRED:
         result = credential_path(reference, &path, error);
         return result < 0 ? result : read_file(path, value, error);

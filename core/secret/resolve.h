@@ -24,8 +24,7 @@ struct billet_reference_place {
  * *masked: later output hides the value; false when it is too short for that. */
 int billet_reference_resolve(struct billet_secrets *secrets, const char *text,
                              const struct billet_reference_place *place,
-                             struct billet_secret *value, bool *masked,
-                             struct billet_error *error);
+                             struct billet_secret *value, bool *masked, struct billet_error *error);
 /* The same refusals without the value, as far as they can be told without it; leaves no record. */
 int billet_reference_check(struct billet_secrets *secrets, const char *text,
                            const struct billet_reference_place *place, struct billet_error *error);

@@ -30,10 +30,9 @@ static int
 save(struct billet_secrets *secrets, const char *path, struct billet_error *error)
 {
     cleanup_secret struct billet_secret file = BILLET_SECRET_INIT;
-    int result = billet_keyring_write(secrets->ring,
-                                      secrets->passphrase.bytes != NULL ? &secrets->passphrase
-                                                                        : NULL,
-                                      BILLET_KEYRING_COST_DAILY, &file, error);
+    int result = billet_keyring_write(
+        secrets->ring, secrets->passphrase.bytes != NULL ? &secrets->passphrase : NULL,
+        BILLET_KEYRING_COST_DAILY, &file, error);
     return result < 0 ? result : billet_keyring_save_file(path, &file, true, error);
 }
 
@@ -82,8 +81,8 @@ add_to_batch(const struct billet_secret_version *version, void *context)
                              "import'",
                              version->key);
     if (batch->result == 0)
-        batch->result = billet_envelope_rewrap(&from, &batch->to, &place, copy, version->size,
-                                               &batch->error);
+        batch->result =
+            billet_envelope_rewrap(&from, &batch->to, &place, copy, version->size, &batch->error);
     if (batch->result < 0) {
         billet_error_wrap(&batch->error, "secret '%s' of tenant %s", version->name,
                           version->tenant);

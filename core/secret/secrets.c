@@ -48,11 +48,9 @@ read_ring(struct billet_secrets *secrets, struct billet_keyring **ring, struct b
     if (closed && secrets->passphrase.bytes == NULL && secrets->ask != NULL)
         result = secrets->ask(&secrets->passphrase, secrets->ask_context, error);
     if (result == 0)
-        result =
-            billet_keyring_read(file.bytes, file.length,
-                                closed && secrets->passphrase.bytes != NULL ? &secrets->passphrase
-                                                                            : NULL,
-                                ring, error);
+        result = billet_keyring_read(
+            file.bytes, file.length,
+            closed && secrets->passphrase.bytes != NULL ? &secrets->passphrase : NULL, ring, error);
     return result < 0 ? billet_error_wrap(error, "%s", path) : 0;
 }
 
@@ -111,8 +109,8 @@ seal(struct billet_secrets *secrets, const char *id, int64_t number,
         return billet_error_no_memory(error);
     result = billet_envelope_seal(&key, &place, value->bytes, value->length, NULL, *envelope, &size,
                                   error);
-    *version = (struct billet_secret_version){
-        .version = number, .envelope = *envelope, .size = size};
+    *version =
+        (struct billet_secret_version){.version = number, .envelope = *envelope, .size = size};
     billet_text_copy(version->secret, sizeof(version->secret), id);
     billet_text_copy(version->created_by, sizeof(version->created_by), secrets->actor);
     billet_key_id_format(key.id, version->key);
@@ -133,10 +131,8 @@ check_value(const struct billet_secret *value, struct billet_error *error)
 static struct billet_activity
 activity_of(const struct billet_secrets *secrets, const char *action, const char *details)
 {
-    return (struct billet_activity){.action = action,
-                                    .tenant = secrets->tenant,
-                                    .actor = secrets->actor,
-                                    .details = details};
+    return (struct billet_activity){
+        .action = action, .tenant = secrets->tenant, .actor = secrets->actor, .details = details};
 }
 
 int
@@ -324,9 +320,9 @@ open_version(struct billet_secrets *secrets, const struct billet_secret_version 
     int result = billet_envelope_key_id(version->envelope, version->size, id, error);
     if (result == 0)
         result = find_key(secrets, id, &key, error);
-    return result < 0 ? result
-                      : billet_envelope_open(&key, &place, version->envelope, version->size, value,
-                                             error);
+    return result < 0
+               ? result
+               : billet_envelope_open(&key, &place, version->envelope, version->size, value, error);
 }
 
 int
@@ -394,8 +390,7 @@ verify_version(const struct billet_secret_version *version, void *context)
     char id[BILLET_KEY_ID_TEXT] = "";
     unsigned char bytes[BILLET_KEY_ID_BYTES];
     int result = open_version(verification->secrets, version, version->tenant, &value, &why);
-    if (result == 0 &&
-        billet_envelope_key_id(version->envelope, version->size, bytes, &why) == 0)
+    if (result == 0 && billet_envelope_key_id(version->envelope, version->size, bytes, &why) == 0)
         billet_key_id_format(bytes, id);
     if (result == 0 && strcmp(id, version->key) != 0)
         result = billet_error_set(&why, BILLET_CLASS_CONFIG, "secret_damaged",

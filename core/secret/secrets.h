@@ -23,14 +23,14 @@ struct billet_secrets {
     bool require_mlock;
     billet_passphrase_ask *ask; /* NULL: nobody can be asked */
     void *ask_context;
-    struct billet_keyring *ring; /* once it was needed */
+    struct billet_keyring *ring;     /* once it was needed */
     struct billet_secret passphrase; /* of the ring, for when it is read again */
 };
 
 void billet_secrets_close(struct billet_secrets *secrets);
 /* The store's functions for secrets; code secret_store_unsupported when it has none. */
-int billet_secrets_table(const struct billet_store *store,
-                         const struct billet_secret_table **table, struct billet_error *error);
+int billet_secrets_table(const struct billet_store *store, const struct billet_secret_table **table,
+                         struct billet_error *error);
 /* secrets->ring, read when it is not there. Nothing is ever made. */
 int billet_secrets_ring(struct billet_secrets *secrets, struct billet_error *error);
 
@@ -43,9 +43,8 @@ struct billet_secret_use {
 };
 
 /* Store a new secret; code secret_exists. */
-int billet_secrets_create(struct billet_secrets *secrets, const char *name,
-                          const char *description, const struct billet_secret *value,
-                          struct billet_error *error);
+int billet_secrets_create(struct billet_secrets *secrets, const char *name, const char *description,
+                          const struct billet_secret *value, struct billet_error *error);
 /* A new version of one; *version says which. */
 int billet_secrets_rotate(struct billet_secrets *secrets, const char *name,
                           const struct billet_secret *value, int64_t *version,

@@ -75,10 +75,8 @@ typedef void billet_audit_hash(const struct billet_audit_row *row, const char *p
 
 /* Visitors as in store.h. */
 typedef int billet_secret_visit(const struct billet_secret_record *record, void *context);
-typedef int billet_secret_version_visit(const struct billet_secret_version *version,
-                                        void *context);
-typedef int billet_secret_binding_visit(const struct billet_secret_binding *binding,
-                                        void *context);
+typedef int billet_secret_version_visit(const struct billet_secret_version *version, void *context);
+typedef int billet_secret_binding_visit(const struct billet_secret_binding *binding, void *context);
 typedef int billet_audit_visit(const struct billet_audit_row *row, void *context);
 
 /* Which versions: those with an envelope, in order of (secret, version), behind the given one. */

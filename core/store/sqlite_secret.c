@@ -210,8 +210,9 @@ get_secret(struct billet_store *store, const char *tenant, const char *name,
         return sqlite_error(store, code, "look for a secret", error);
     billet_error_set(error, BILLET_CLASS_CONFIG, "secret_not_found", "there is no secret '%.64s'",
                      name);
-    return billet_error_hint(error, "'billet secret list' shows all, 'billet secret set %.64s' "
-                                    "stores one",
+    return billet_error_hint(error,
+                             "'billet secret list' shows all, 'billet secret set %.64s' "
+                             "stores one",
                              name);
 }
 
@@ -318,10 +319,9 @@ set_state(struct billet_store *store, const struct billet_secret_record *record,
     cleanup_statement sqlite3_stmt *statement = NULL;
     bool deleted = strcmp(state, BILLET_SECRET_DELETED) == 0;
     int met = 0;
-    int result = prepare(store,
-                         "UPDATE secret SET state=?2,updated_ns=" SQL_NOW
-                         " WHERE id=?1 AND state<>'deleted'",
-                         &statement, error);
+    int result = prepare(
+        store, "UPDATE secret SET state=?2,updated_ns=" SQL_NOW " WHERE id=?1 AND state<>'deleted'",
+        &statement, error);
     if (result == 0)
         result = sqlite_begin(store, error);
     if (result < 0)
@@ -451,8 +451,8 @@ read_head(struct billet_store *store, int64_t *sequence, char hash[65], int64_t 
           struct billet_error *error)
 {
     cleanup_statement sqlite3_stmt *statement = NULL;
-    int result = prepare(
-        store, "SELECT sequence,hash," SQL_NOW " FROM secret_audit_head", &statement, error);
+    int result = prepare(store, "SELECT sequence,hash," SQL_NOW " FROM secret_audit_head",
+                         &statement, error);
     if (result < 0)
         return result;
     int code = sqlite3_step(statement);
