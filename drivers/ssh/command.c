@@ -538,9 +538,9 @@ close_execution(struct execution *execution)
 }
 
 int32_t
-ssh_exec(const struct billet_call *call, struct billet_lease_handle *handle,
-         const struct billet_exec *args, struct billet_exec_result *result,
-         struct billet_error *error)
+ssh_exec_plainly(const struct billet_call *call, struct billet_lease_handle *handle,
+                 const struct billet_exec *args, struct billet_exec_result *result,
+                 struct billet_error *error)
 {
     struct ssh_settings settings;
     struct billet_exec_result end = {.struct_size = result->struct_size};
@@ -583,4 +583,12 @@ ssh_exec(const struct billet_call *call, struct billet_lease_handle *handle,
     if (status == 0)
         *result = end;
     return status;
+}
+
+int32_t
+ssh_exec(const struct billet_call *call, struct billet_lease_handle *handle,
+         const struct billet_exec *args, struct billet_exec_result *result,
+         struct billet_error *error)
+{
+    return ssh_exec_plainly(call, handle, args, result, error);
 }
