@@ -140,7 +140,7 @@ upload(const struct billet_call *call, struct billet_lease_handle *handle, int p
         .stderr_fd = -1,
         .timeout_ns = UPLOAD_NS,
     };
-    return ssh_exec_plainly(call, handle, &exec, &result, &why) == 0 &&
+    return ssh_exec_quietly(call, handle, &exec, &result, &why) == 0 &&
            result.outcome == BILLET_OUTCOME_EXITED && result.value == 0;
 }
 
