@@ -297,7 +297,7 @@ run_import(struct cli *cli)
 }
 
 static const struct cli_option init_options[] = {
-    {"passphrase", 'p', NULL, "close the keyring with a passphrase, asked for on the terminal"},
+    {"passphrase", 'p', NULL, "close it with a passphrase from the terminal"},
     {"passphrase-fd", CLI_OPTION_PASSPHRASE_FD, "FD", "the same, read from FD"},
     CLI_OPTION_END,
 };

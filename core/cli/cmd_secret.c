@@ -315,10 +315,9 @@ run_verify(struct cli *cli)
     return bad > 0 ? BILLET_EXIT_FINDINGS : BILLET_EXIT_OK;
 }
 
-#define REFUSED_VALUE                                               \
-    {                                                               \
-        "value", CLI_OPTION_VALUE, "VALUE",                         \
-            "refused: every user could read it in the process list" \
+#define REFUSED_VALUE                                                            \
+    {                                                                            \
+        "value", CLI_OPTION_VALUE, "VALUE", "refused: other users could read it" \
     }
 
 static const struct cli_option set_options[] = {
@@ -351,7 +350,7 @@ const struct cli_command cli_secret_list = {
     run_list,      false};
 
 static const struct cli_option show_options[] = {
-    {"reveal", 'r', NULL, "print the value, on a terminal only; goes on record"},
+    {"reveal", 'r', NULL, "print the value on a terminal; goes on record"},
     {"to-fd", 't', "FD", "write the value to descriptor FD; goes on record"},
     {"version", 'n', "NUMBER", "the value of that version"},
     CLI_OPTION_END,
