@@ -16,7 +16,7 @@ static const struct {
     const char *prefix;
     const char *form;
 } kinds[] = {
-    [BILLET_REFERENCE_SECRET] = {"@secret:", "a name, with @VERSION behind it or not: letters, "
+    [BILLET_REFERENCE_SECRET] = {"@secret:", "a name, or NAME@VERSION: letters, "
                                              "digits, '.', '_' and '-', at most 64"},
     [BILLET_REFERENCE_CRED] = {"@cred:", "a name: letters, digits, '.', '_' and '-', at most 64"},
     [BILLET_REFERENCE_FILE] = {"@file:", "an absolute path"},
