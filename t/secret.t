@@ -141,13 +141,13 @@ billet env create enver --driver local --option env.X=@env:BILLET_TEST_SECRET
 billet run -e enver -- true
 like "$stderr" 'secret_variable_missing' "@env: not set"
 BILLET_TEST_SECRET=$canary isolated "$billet_program" run -e enver -- sh -c 'printf %s "$X" | wc -c' >out 2>&1
-is "$(echo $(cat out))" "${#canary}" "@env: set"
+is "$(tr -d ' ' <out)" "${#canary}" "@env: set"
 mkdir creds && chmod 0700 creds && cp value creds/api && chmod 0400 creds/api
 billet env create creder --driver local --option env.X=@cred:api
 billet run -e creder -- true
 like "$stderr" 'secret_credential_missing' "@cred: not given"
 CREDENTIALS_DIRECTORY=$scratch/work/creds isolated "$billet_program" run -e creder -- sh -c 'printf %s "$X" | wc -c' >out 2>&1
-is "$(echo $(cat out))" "${#canary}" "@cred: given"
+is "$(tr -d ' ' <out)" "${#canary}" "@cred: given"
 
 # ---- versions, states -----------------------------------------------------------------------------
 printf 'the second value' | isolated "$billet_program" secret rotate token >out 2>&1
