@@ -303,6 +303,7 @@ sandbox_probe(const struct billet_host *host, const struct billet_call *call,
     }
     check_identity(&probe, lease);
     try_one(&probe, lease);
+    sandbox_lease_end(lease, 0, NULL);
     sandbox_lease_free(lease);
     return sandbox_lease_destroy(host, id, false, 0, error);
 }
