@@ -500,6 +500,9 @@ sandbox_exec(const struct billet_host *host, const struct billet_call *call,
         /* Its end takes its time; what comes next need not wait for that. */
         if ((exec->hints & BILLET_HINT_LAST) != 0)
             sandbox_resident_kill(lease, false);
+        /* Where the core collects what was changed, nothing may change it any more. */
+        if ((exec->hints & BILLET_HINT_LAST) != 0 && lease->overlay_path[0] != '\0')
+            sandbox_resident_end(lease, billet_monotonic_ns() + 5 * BILLET_NS_PER_SECOND);
     }
     let_sigpipe(&saved, pending);
     for (int i = 0; i < 3; i++)

@@ -107,6 +107,8 @@ sandbox_setup_make(const struct billet_lease_handle *lease, const struct sandbox
 
     if (config->allow_degraded)
         setup.flags |= SANDBOX_ALLOW_DEGRADED;
+    if (lease->overlay_path[0] != '\0')
+        setup.flags |= SANDBOX_OVERLAY;
     if (config->shared_network)
         setup.flags |= SANDBOX_SHARED_NETWORK;
     if ((dropped & SANDBOX_DROP_LANDLOCK) != 0)

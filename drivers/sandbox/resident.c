@@ -22,6 +22,7 @@
 #include "filter.h"
 #include "lease.h"
 #include "order.h"
+#include "overlay.h"
 #include "profile.h"
 
 #ifndef SYS_pidfd_open
@@ -395,7 +396,7 @@ make_start(const struct billet_host *host, struct billet_lease_handle *lease,
     int result = sandbox_lease_identify(lease, config, error);
     if (result < 0)
         return result;
-    if (lease->identity.drop && work != NULL)
+    if (work != NULL && (lease->identity.drop || lease->overlay_path[0] != '\0'))
         work = SANDBOX_STAGE_WORK;
     const struct sandbox_place place = {lease->work_device, lease->work_inode};
     result = sandbox_profile_make(config, work, &place,
@@ -450,13 +451,17 @@ sandbox_resident_begin(const struct billet_host *host, struct billet_lease_handl
                           .owner = {-1, -1},
                           .complaints = {-1, -1}};
     sandbox_resident_free(resident);
+    struct sandbox_overlay overlay = SANDBOX_OVERLAY_INIT;
     int result = make_start(host, lease, config, &start, error);
+    if (result == 0)
+        result = sandbox_overlay_begin(lease, &overlay, error);
     if (result == 0) {
         struct sandbox_launch launch = {
             .bubblewrap = config->bubblewrap,
             .identity = &lease->identity,
             .group = &lease->group,
             .work_fd = lease->work_fd,
+            .overlay = overlay.directory != NULL ? &overlay : NULL,
             .init = start.init,
             .fds = {start.null, start.null, start.complaints[1], start.owner[1], start.setup,
                     start.door, start.arguments, lease->filter.fd},
@@ -467,6 +472,7 @@ sandbox_resident_begin(const struct billet_host *host, struct billet_lease_handl
         for (size_t i = 0; i < start.profile.file_count; i++)
             launch.fds[SANDBOX_FD_FILES + i] = start.profile.files[i];
         result = sandbox_launch_begin(&launch, &resident->launched, error);
+        sandbox_overlay_begun(lease, &overlay, result == 0 ? resident->launched.pid : 0);
         if (result < 0)
             sandbox_lease_unnote(lease, resident->note);
     }
