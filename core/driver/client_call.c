@@ -377,8 +377,8 @@ billet_driver_acquire(struct billet_driver_client *client, const struct billet_d
         outcome = take_answer(client, BILLET_OPERATION_acquire,
                               deadline_of(BILLET_OPERATION_acquire, call), NULL, &result, error);
     else
-        outcome = ask(client, BILLET_OPERATION_acquire, call,
-                      acquire_arguments(ttl_ns, hints), NULL, 0, NULL, &result, error);
+        outcome = ask(client, BILLET_OPERATION_acquire, call, acquire_arguments(ttl_ns, hints),
+                      NULL, 0, NULL, &result, error);
     return outcome < 0 ? outcome : take_lease(client, "acquire", result, lease, error);
 }
 

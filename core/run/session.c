@@ -289,8 +289,7 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
         return result;
     session->made = true;
     billet_session_fill_identity(session);
-    uint64_t hints =
-        session->workspace_mode == BILLET_WORKSPACE_NONE ? BILLET_HINT_NO_REALIZE : 0;
+    uint64_t hints = session->workspace_mode == BILLET_WORKSPACE_NONE ? BILLET_HINT_NO_REALIZE : 0;
     result = billet_driver_acquire_begin(session->client, &session->call, session->lease.ttl_ns,
                                          hints, error);
     if (result == 0) {

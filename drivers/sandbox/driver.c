@@ -58,8 +58,8 @@ tell_facts(const struct billet_call *call, const struct billet_lease_handle *lea
     host->fact(call, "landlock", text);
 }
 
-/* While the core writes down what comes next. Where it fails, the first command tries again and says
- * why. */
+/* While the core writes down what comes next. Where it fails, the first command tries again and
+ * says why. */
 static void
 start_ahead(struct billet_lease_handle *lease, const struct sandbox_config *config)
 {

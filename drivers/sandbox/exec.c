@@ -181,8 +181,7 @@ hear(struct session *session, int64_t now)
 {
     struct sandbox_message message;
     int terminal, got = 0;
-    while (session->command >= 0 &&
-           (got = receive(session->command, &message, &terminal)) > 0) {
+    while (session->command >= 0 && (got = receive(session->command, &message, &terminal)) > 0) {
         switch (message.type) {
         case SANDBOX_MISSING:
             snprintf(session->missing, sizeof(session->missing), "%s", message.text);

@@ -19,7 +19,7 @@
 struct sandbox_identity {
     bool taken;
     bool shared; /* a sandbox that stays holds the lock as well */
-    bool drop; /* started by root: setuid(uid) before anything else runs */
+    bool drop;   /* started by root: setuid(uid) before anything else runs */
     uid_t uid;
     gid_t gid;
     uid_t locked;  /* the id that lock_fd holds: uid may become another (allow_degraded) */

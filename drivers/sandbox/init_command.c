@@ -39,10 +39,11 @@ struct order_view {
 
 /* What the command's process tells its supervisor: once about Landlock, and once more only when it
  * could not execute. */
+#define CANNOT_PREPARE 100 /* beside SANDBOX_CANNOT_EXECUTE and _ENTER */
 struct failure {
-    uint32_t kind; /* SANDBOX_CANNOT_*, SANDBOX_BROKEN; 0: about Landlock */
+    uint32_t kind; /* 0: about Landlock */
     int32_t sys_errno;
-    char text[64]; /* with SANDBOX_BROKEN */
+    char text[64]; /* with CANNOT_PREPARE */
 };
 
 /* NULL, or what is wrong with it; *sys_errno: 0 when no call failed. */
@@ -139,11 +140,11 @@ static void
 place_streams(int supervisor, const struct order_view *order, const int *fds)
 {
     if ((order->header->flags & SANDBOX_PTY) != 0 && ioctl(fds[1], TIOCSCTTY, 0) < 0)
-        child_fail(supervisor, SANDBOX_BROKEN, "cannot take the terminal", errno);
+        child_fail(supervisor, CANNOT_PREPARE, "cannot take the terminal", errno);
     /* They are all above 2: 0, 1 and 2 are never closed here. */
     for (int i = 0; i < 3; i++)
         if (dup2(fds[1 + i], i) < 0)
-            child_fail(supervisor, SANDBOX_BROKEN, "cannot place the streams", errno);
+            child_fail(supervisor, CANNOT_PREPARE, "cannot place the streams", errno);
 }
 
 /* It is in a session of its own and under Landlock before it learns what to execute. */
@@ -159,7 +160,7 @@ static void __attribute__((noreturn)) child_main(const struct inside *inside, in
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (setsid() < 0)
-        child_fail(supervisor, SANDBOX_BROKEN, "cannot begin a session", errno);
+        child_fail(supervisor, CANNOT_PREPARE, "cannot begin a session", errno);
     if ((setup->flags & SANDBOX_NO_LANDLOCK) == 0)
         confined.sys_errno = sandbox_landlock_apply(inside->readable, setup->readable_count);
     if (send(supervisor, &confined, sizeof(confined), MSG_NOSIGNAL) < 0)
@@ -168,7 +169,7 @@ static void __attribute__((noreturn)) child_main(const struct inside *inside, in
         _exit(127); /* the supervisor ended: no command came */
     const char *wrong = read_order(fds[0], &order, &sys_errno);
     if (wrong != NULL)
-        child_fail(supervisor, SANDBOX_BROKEN, wrong, sys_errno);
+        child_fail(supervisor, CANNOT_PREPARE, wrong, sys_errno);
     place_streams(supervisor, &order, fds);
 #ifdef SYS_close_range
     /* All are marked already; this is for the day that one is forgotten. 4: CLOSE_RANGE_CLOEXEC */
@@ -177,7 +178,7 @@ static void __attribute__((noreturn)) child_main(const struct inside *inside, in
 #endif
     struct rlimit data = {.rlim_cur = setup->data_limit, .rlim_max = setup->data_limit};
     if (setup->data_limit != 0 && setrlimit(RLIMIT_DATA, &data) < 0)
-        child_fail(supervisor, SANDBOX_BROKEN, "cannot set a limit", errno);
+        child_fail(supervisor, CANNOT_PREPARE, "cannot set a limit", errno);
     if (chdir(order.directory) < 0)
         child_fail(supervisor, SANDBOX_CANNOT_ENTER, "", errno);
     child_fail(supervisor, SANDBOX_CANNOT_EXECUTE, "", execute(&order));
@@ -330,7 +331,7 @@ static void __attribute__((noreturn)) finish(const struct supervised *self)
     message.cpu_ns = ((int64_t)usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000 +
                      ((int64_t)usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000;
     if (recv(self->pair, &failure, sizeof(failure), MSG_DONTWAIT) == (ssize_t)sizeof(failure)) {
-        if (failure.kind == SANDBOX_BROKEN) {
+        if (failure.kind == CANNOT_PREPARE) {
             failure.text[sizeof(failure.text) - 1] = '\0';
             broken(self, failure.text, failure.sys_errno);
         }
@@ -397,8 +398,7 @@ static void __attribute__((noreturn)) live(const struct supervised *self)
     }
 }
 
-static void __attribute__((noreturn))
-supervisor_main(struct inside *inside, int report_fd, int go)
+static void __attribute__((noreturn)) supervisor_main(struct inside *inside, int report_fd, int go)
 {
     struct supervised self = {.inside = inside, .driver = -1};
     struct failure confined;
@@ -426,8 +426,8 @@ supervisor_main(struct inside *inside, int report_fd, int go)
     if (recv(self.pair, &confined, sizeof(confined), 0) != (ssize_t)sizeof(confined))
         _exit(EXIT_LOST);
     report(report_fd, SUPERVISOR_CONFINED, confined.kind == 0 ? confined.sys_errno : EIO);
-    if (go >= 0 && read(go, inside->missing, sizeof(inside->missing)) !=
-                       (ssize_t)sizeof(inside->missing))
+    if (go >= 0 &&
+        read(go, inside->missing, sizeof(inside->missing)) != (ssize_t)sizeof(inside->missing))
         _exit(0);
     self.driver = await_driver();
     report(report_fd, SUPERVISOR_TAKEN, 0);

@@ -283,8 +283,8 @@ child_main(const struct sandbox_launch *launch, pid_t parent, bool entered, int 
     if ((sandbox_dropped() & SANDBOX_DROP_KEYRING) == 0 &&
         syscall(SYS_keyctl, KEY_JOIN_SESSION, NULL) < 0 && errno != ENOSYS)
         fail(report, STEP_KEYRING);
-    /* After the change of user, which clears it. It also covers a parent that is gone already; bwrap
-     * begins without it. */
+    /* After the change of user, which clears it. It also covers a parent that is gone already;
+     * bwrap begins without it. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
         _exit(127);
     /* What the command writes goes back to its owner, with usual modes. */

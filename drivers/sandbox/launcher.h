@@ -50,9 +50,9 @@ struct sandbox_launched {
     int pidfd;
     int report; /* readable once it is known whether bwrap was executed; -1: it was */
 };
-#define SANDBOX_LAUNCHED_INIT        \
-    {                                \
-        .pidfd = -1, .report = -1    \
+#define SANDBOX_LAUNCHED_INIT     \
+    {                             \
+        .pidfd = -1, .report = -1 \
     }
 
 /* The process is noted and on its way; it ends by itself when this one ends before bwrap runs. */

@@ -122,8 +122,8 @@ start_time(pid_t pid)
     return at != NULL ? strtoull(at + 1, NULL, 10) : 0;
 }
 
-static bool
-is_ended(int directory)
+bool
+sandbox_lease_is_ended(int directory)
 {
     struct stat status;
     return fstat(directory, &status) < 0 || (status.st_mode & ENDED) != 0 || status.st_nlink == 0;
@@ -136,7 +136,7 @@ sandbox_lease_note(const struct billet_lease_handle *lease, const char *name, pi
     snprintf(file, sizeof(file), NOTE_PREFIX "%s", name);
     snprintf(text, sizeof(text), "%s %d %llu\n", boot_id(), (int)pid, start_time(pid));
     int result = write_small(lease->directory_fd, file, text);
-    return result == 0 && is_ended(lease->directory_fd) ? -ENOENT : result;
+    return result == 0 && sandbox_lease_is_ended(lease->directory_fd) ? -ENOENT : result;
 }
 
 void
@@ -271,6 +271,11 @@ sandbox_lease_kill_launcher(pid_t pid, int pidfd, int64_t deadline_ns)
         syscall(SYS_pidfd_send_signal, child_fd, SIGKILL, NULL, 0);
         left += !wait_end(child_fd, deadline_ns);
     }
+    /* Let it reap its child, and end by itself. */
+    syscall(SYS_pidfd_send_signal, pidfd, SIGCONT, NULL, 0);
+    int64_t soon = billet_monotonic_ns() + BILLET_NS_PER_SECOND;
+    if (wait_end(pidfd, soon < deadline_ns ? soon : deadline_ns))
+        return left > 0;
     syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
     return left + !wait_end(pidfd, deadline_ns) > 0;
 }
@@ -427,7 +432,7 @@ complete(struct billet_lease_handle *lease, const struct billet_identity *identi
     }
     if (make && fchmod(lease->directory_fd, 0700) < 0)
         return billet_fail_errno(error, 0, "io_failed", errno, "cannot open lease %s", lease->id);
-    if (is_ended(lease->directory_fd))
+    if (sandbox_lease_is_ended(lease->directory_fd))
         return billet_fail(error, BILLET_CLASS_LOST, "lease_lost", "sandbox lease %s was destroyed",
                            lease->id);
     int result = lease->shared ? 0 : write_label(lease, identity, error);
@@ -445,11 +450,10 @@ sandbox_lease_identify(struct billet_lease_handle *lease, const struct sandbox_c
 {
     if (lease->identity.taken)
         return 0;
-    int result =
-        sandbox_identity_take(config, lease->site_fd, lease->id, &lease->identity, error);
+    int result = sandbox_identity_take(config, lease->site_fd, lease->id, &lease->identity, error);
     if (result == 0 && lease->work_fd >= 0)
-        result = sandbox_identity_map(&lease->identity, config, lease->work_fd, lease->work_path,
-                                      error);
+        result =
+            sandbox_identity_map(&lease->identity, config, lease->work_fd, lease->work_path, error);
     return result;
 }
 

@@ -83,10 +83,12 @@ int sandbox_lease_label(const struct billet_lease_handle *lease, int directory_f
  * Fails with -ENOENT when the lease has been destroyed meanwhile: the process must not live. */
 int sandbox_lease_note(const struct billet_lease_handle *lease, const char *name, pid_t pid);
 void sandbox_lease_unnote(const struct billet_lease_handle *lease, const char *name);
+/* Another process is destroying it: nothing may begin there. */
+bool sandbox_lease_is_ended(int directory_fd);
 /* The parent of a process, 0 when it is not known. */
 pid_t sandbox_lease_parent(pid_t pid);
-/* Kill a launcher, its child, which is process 1 of a sandbox or will be, before it: 0 once both have
- * ended, else 1. Nobody reaped the launcher yet, or pidfd is of the process that was meant. */
+/* Kill a launcher, its child, which is process 1 of a sandbox or will be, before it: 0 once both
+ * have ended, else 1. Nobody reaped the launcher yet, or pidfd is of the process that was meant. */
 int sandbox_lease_kill_launcher(pid_t pid, int pidfd, int64_t deadline_ns);
 /* A pidfd of a noted process while it is still that one, else -1. The name in a file's name, or
  * NULL when it is no note. */

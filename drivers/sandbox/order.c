@@ -80,9 +80,9 @@ write_down(void *header, size_t size, uint32_t *whole, struct sandbox_strings *s
         *fd = sandbox_memfd(name, bytes, total);
     }
     if (*fd < 0)
-        result = billet_fail_errno(error, BILLET_CLASS_CAPACITY, "out_of_memory",
-                                   bytes == NULL ? ENOMEM : errno, "cannot write down the %s",
-                                   name);
+        result =
+            billet_fail_errno(error, BILLET_CLASS_CAPACITY, "out_of_memory",
+                              bytes == NULL ? ENOMEM : errno, "cannot write down the %s", name);
     free(bytes);
     sandbox_strings_free(strings);
     return result;

@@ -34,7 +34,7 @@
 
 #define INIT_PROGRAM "billet-sandbox-init"
 #define DOOR_QUEUE 128
-#define FORCE_AFTER BILLET_NS_PER_SECOND         /* until the kill is repeated, on bwrap itself */
+#define FORCE_AFTER BILLET_NS_PER_SECOND           /* until the kill is repeated, on bwrap itself */
 #define START_PATIENCE (30 * BILLET_NS_PER_SECOND) /* for another process that is starting one */
 
 /* ---- what it says -------------------------------------------------------------------- */
@@ -118,10 +118,9 @@ take_complaint(struct sandbox_resident *resident)
 {
     char waste[512];
     size_t room = sizeof(resident->complaint) - 1 - resident->complaint_length;
-    ssize_t got =
-        room > 0
-            ? read(resident->complaints, resident->complaint + resident->complaint_length, room)
-            : read(resident->complaints, waste, sizeof(waste));
+    ssize_t got = room > 0 ? read(resident->complaints,
+                                  resident->complaint + resident->complaint_length, room)
+                           : read(resident->complaints, waste, sizeof(waste));
     if (got > 0 && room > 0)
         resident->complaint_length += (size_t)got;
     else if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
@@ -371,8 +370,7 @@ make_channels(const struct billet_lease_handle *lease, struct start *start,
     int yes = 1;
     int result = make_door(lease, &start->door);
     errno = -result;
-    if (result < 0 ||
-        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, start->owner) < 0 ||
+    if (result < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, start->owner) < 0 ||
         setsockopt(start->owner[0], SOL_SOCKET, SO_PASSCRED, &yes, sizeof(yes)) < 0 ||
         pipe2(start->complaints, O_CLOEXEC) < 0 ||
         fcntl(start->complaints[0], F_SETFL, O_NONBLOCK) < 0 ||
@@ -523,11 +521,9 @@ start_one(const struct billet_host *host, struct billet_lease_handle *lease,
           const struct sandbox_config *config, int64_t limit_ns, int *connection,
           struct billet_error *error)
 {
-    cleanup_fd int lock =
-        openat(lease->directory_fd, ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+    cleanup_fd int lock = openat(lease->directory_fd, ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
     if (lock < 0)
-        return billet_fail_errno(error, 0, "sandbox_start_failed", errno,
-                                 "cannot open the lease");
+        return billet_fail_errno(error, 0, "sandbox_start_failed", errno, "cannot open the lease");
     while (flock(lock, LOCK_EX | LOCK_NB) < 0) {
         struct timespec pause = {.tv_nsec = 2000000};
         if ((errno != EWOULDBLOCK && errno != EINTR) || billet_monotonic_ns() >= limit_ns)
@@ -554,6 +550,9 @@ sandbox_resident_connect(const struct billet_host *host, struct billet_lease_han
     if (deadline_ns > 0 && deadline_ns < limit_ns)
         limit_ns = deadline_ns;
     look_at_end(lease); /* did it end between two commands? */
+    if (sandbox_lease_is_ended(lease->directory_fd))
+        return billet_fail(error, BILLET_CLASS_LOST, "lease_lost", "sandbox lease %s was destroyed",
+                           lease->id);
     int result = knock(lease, connection);
     if (result == 0)
         return 0;

@@ -42,7 +42,7 @@ struct billet_call {
 /* What the core knows of the calls to come, so that a driver can begin early. Advice: a driver may
  * ignore it, ignores bits that it does not know, and the core may yet do otherwise. */
 #define BILLET_HINT_NO_REALIZE 0x1u /* acquire: commands follow without a realize */
-#define BILLET_HINT_LAST 0x2u /* exec: no command follows, and the release will be DESTROY */
+#define BILLET_HINT_LAST 0x2u       /* exec: no command follows, and the release will be DESTROY */
 
 #define BILLET_CALL_DRY_RUN 0x1u /* say what would be done, change nothing (destroy only) */
 
