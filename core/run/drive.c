@@ -186,6 +186,7 @@ billet_drive(struct billet_drive *drive, struct billet_ending *ending, struct bi
         .pty = drive->pty,
         .timeout_ns = drive->timeout_ns,
         .kill_after_ns = drive->kill_after_ns,
+        .hints = drive->last ? BILLET_HINT_LAST : 0,
     };
 
     *ending = (struct billet_ending){.origin = "billet"};

@@ -98,8 +98,10 @@ billet_run(struct billet_context *context, const struct billet_run_request *requ
     }
     if (status == 0)
         status = check_interrupted(&request->session, &result->ending, error);
+    struct billet_session_exec exec = request->exec;
+    exec.last = !request->keep && !request->retain_on_failure;
     if (status == 0)
-        status = billet_session_exec(&session, &request->exec, &result->ending, error);
+        status = billet_session_exec(&session, &exec, &result->ending, error);
     if (status < 0) {
         note_interrupt(&request->session, &result->ending, error);
         billet_session_abort(&session, error);

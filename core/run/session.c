@@ -259,12 +259,13 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
     result = billet_session_resolve_secrets(session, error);
     if (result < 0)
         return result;
-    result =
-        billet_driver_acquire_begin(session->client, &session->call, session->lease.ttl_ns, error);
+    uint64_t hints = session->workspace_mode == BILLET_WORKSPACE_NONE ? BILLET_HINT_NO_REALIZE : 0;
+    result = billet_driver_acquire_begin(session->client, &session->call, session->lease.ttl_ns,
+                                         hints, error);
     if (result == 0) {
         billet_store_of(session->store)->expect_change(session->store);
         result = billet_driver_acquire(session->client, &session->call, session->lease.ttl_ns,
-                                       &made, error);
+                                       hints, &made, error);
     }
     if (result < 0) {
         billet_error_wrap(error, "cannot acquire environment '%s'", session->environment.name);
@@ -331,6 +332,7 @@ billet_session_drive(struct billet_session *session, const struct billet_session
         .pty = exec->pty,
         .timeout_ns = exec->timeout_ns >= 0 ? exec->timeout_ns : session->environment.timeout_ns,
         .kill_after_ns = session->environment.kill_after_ns,
+        .last = exec->last,
         .status_fd = quiet ? -1 : exec->status_fd,
         .signals = session->request->signals,
         .beat_every_ns = session->lease.ttl_ns / BEATS_PER_TTL,

@@ -58,6 +58,16 @@ tell_facts(const struct billet_call *call, const struct billet_lease_handle *lea
     host->fact(call, "landlock", text);
 }
 
+/* While the core writes down what comes next. Where it fails, the first command tries again and
+ * says why. */
+static void
+start_ahead(struct billet_lease_handle *lease, const struct sandbox_config *config)
+{
+    struct billet_error unsaid = BILLET_ERROR_INIT;
+    if (!lease->shared)
+        sandbox_resident_begin(host, lease, config, &unsaid);
+}
+
 static int32_t
 acquire(const struct billet_call *call, const struct billet_acquire *args,
         struct billet_acquired *result, struct billet_error *error)
@@ -65,7 +75,6 @@ acquire(const struct billet_call *call, const struct billet_acquire *args,
     struct sandbox_config config;
     struct billet_lease_handle *lease = NULL;
     int failed = sandbox_config_read(call->config, &config, error);
-    (void)args;
     if (failed < 0)
         return failed;
     if (access(config.bubblewrap, X_OK) < 0) {
@@ -81,6 +90,8 @@ acquire(const struct billet_call *call, const struct billet_acquire *args,
     result->handle = lease;
     result->expires_ns = 0;
     tell_facts(call, lease, &config);
+    if ((args->hints & BILLET_HINT_NO_REALIZE) != 0)
+        start_ahead(lease, &config);
     return 0;
 }
 
@@ -111,6 +122,10 @@ release(const struct billet_call *call, struct billet_lease_handle *lease, int32
     int result = 0;
     if (disposition == BILLET_DISPOSE_DESTROY)
         result = sandbox_lease_end(host, lease, call->deadline_ns, error);
+    if (disposition == BILLET_DISPOSE_KEEP)
+        sandbox_resident_keep(lease);
+    if (disposition == BILLET_DISPOSE_STOP)
+        sandbox_resident_end(lease, billet_monotonic_ns() + 5 * BILLET_NS_PER_SECOND);
     if (disposition == BILLET_DISPOSE_STOP)
         result = sandbox_lease_stop(lease->directory_fd, &lease->group, call->deadline_ns, error);
     /* What is started by clone into a group that was once killed dies at once on kernels from 6.14
@@ -164,7 +179,9 @@ take_workspace(struct billet_lease_handle *lease, const struct sandbox_config *c
         (int)sizeof(lease->work_path))
         return billet_fail(error, BILLET_CLASS_CONFIG, "workspace_realization_failed",
                            "the path of the workspace is too long");
-    int failed = sandbox_identity_map(&lease->identity, config, fd, args->path, error);
+    int failed = lease->identity.taken
+                     ? sandbox_identity_map(&lease->identity, config, fd, args->path, error)
+                     : 0; /* once a sandbox must be started */
     if (failed < 0)
         return failed;
     if (lease->identity.drop && lease->identity.map_fd < 0) {
@@ -209,6 +226,8 @@ realize(const struct billet_call *call, struct billet_lease_handle *lease,
         args->mode != BILLET_WORKSPACE_OVERLAY)
         return billet_fail(error, BILLET_CLASS_CONFIG, "workspace_realization_failed",
                            "the sandbox driver does not know workspace mode %d", args->mode);
+    /* One that was started without it cannot be given it. */
+    sandbox_resident_end(lease, billet_monotonic_ns() + 5 * BILLET_NS_PER_SECOND);
     lease->overlay_path[0] = '\0';
     if (args->mode == BILLET_WORKSPACE_OVERLAY)
         sandbox_overlay_adopt(host, lease);
@@ -216,6 +235,8 @@ realize(const struct billet_call *call, struct billet_lease_handle *lease,
         failed = take_workspace(lease, &config, args, error);
     if (failed == 0 && args->mode == BILLET_WORKSPACE_OVERLAY)
         failed = realize_overlay(call, lease, error);
+    if (failed == 0)
+        start_ahead(lease, &config);
     if (failed == 0)
         snprintf(result->directory, sizeof(result->directory), "%s",
                  args->mode == BILLET_WORKSPACE_NONE ? "/tmp" : SANDBOX_WORK);

@@ -5,7 +5,8 @@
  * given, no environment. In this order, each step with its own error.
  *
  * Own instead of common/launch, because root's way leads through a mount
- * namespace and a change of user. Waits for nothing but the exec itself.
+ * namespace and a change of user. Once bwrap runs, nothing here ties it to this process: that is
+ * for billet-sandbox-init, which can be told to stay.
  */
 #ifndef SANDBOX_LAUNCHER_H
 #define SANDBOX_LAUNCHER_H
@@ -43,8 +44,21 @@ struct sandbox_launch {
     void *context;
 };
 
-/* *pid is a child of this process, killed when the calling thread ends. */
-int sandbox_launch(const struct sandbox_launch *launch, pid_t *pid, int *pidfd,
-                   struct billet_error *error);
+/* What was begun. */
+struct sandbox_launched {
+    pid_t pid; /* a child of this process; 0: none */
+    int pidfd;
+    int report; /* readable once it is known whether bwrap was executed; -1: it was */
+};
+#define SANDBOX_LAUNCHED_INIT     \
+    {                             \
+        .pidfd = -1, .report = -1 \
+    }
+
+/* The process is noted and on its way; it ends by itself when this one ends before bwrap runs. */
+int sandbox_launch_begin(const struct sandbox_launch *launch, struct sandbox_launched *launched,
+                         struct billet_error *error);
+/* Blocks until bwrap runs, or says why it does not; then the process is on its way out. */
+int sandbox_launch_result(struct sandbox_launched *launched, struct billet_error *error);
 
 #endif

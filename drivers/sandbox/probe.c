@@ -323,6 +323,7 @@ sandbox_probe(const struct billet_host *host, const struct billet_call *call,
     check_overlay(&probe, lease);
     billet_close_fd(&lease->identity.map_fd);
     try_one(&probe, lease);
+    sandbox_lease_end(host, lease, 0, NULL);
     sandbox_lease_free(lease);
     return sandbox_lease_destroy(host, id, false, 0, error);
 }
