@@ -14,6 +14,7 @@
 #include "lease/lease.h"
 #include "run/context.h"
 #include "run/drive.h"
+#include "run/secrets.h"
 #include "run/travel.h"
 
 #define BILLET_STEP_COUNT 7
@@ -63,8 +64,9 @@ struct billet_session {
     bool mode_is_free; /* nobody asked for this one: another may do */
     char lease_id[40]; /* made before the lease is */
     struct billet_travel travel;
-    struct billet_strings variables; /* what the command gets */
-    char *outcome;                   /* JSON of the last command's ending, or NULL */
+    struct billet_strings variables; /* what the command gets, but for secrets */
+    struct billet_run_secrets secrets;
+    char *outcome; /* JSON of the last command's ending, or NULL */
     bool realized;
     bool held;   /* the driver has a handle for this lease */
     bool shared; /* a second user beside the owner: changes no state */
