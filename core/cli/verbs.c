@@ -4,7 +4,7 @@
  */
 #include "cli/command.h"
 
-extern const struct cli_command cli_run, cli_exec, cli_shell;
+extern const struct cli_command cli_run, cli_exec, cli_shell, cli_push, cli_pull;
 extern const struct cli_command cli_driver_list, cli_driver_show, cli_driver_schema,
     cli_driver_probe;
 extern const struct cli_command cli_env_create, cli_env_list, cli_env_show, cli_env_edit,
@@ -23,6 +23,8 @@ const struct cli_command *const cli_commands[] = {
     &cli_run,
     &cli_exec,
     &cli_shell,
+    &cli_push,
+    &cli_pull,
     &cli_driver_list,
     &cli_driver_show,
     &cli_driver_schema,

@@ -142,7 +142,24 @@ static const struct billet_option environment_options[] = {
     {.name = "workspace",
      .type = BILLET_OPTION_CHOICE,
      .choices = workspaces,
-     .text = "How the workspace is brought in; the driver's own way when absent."},
+     .text = "How the workspace is brought in; the driver's own way when absent. in_place: it is "
+             "the directory itself, without isolation. bind: the directory itself, mounted. "
+             "overlay: a view whose changes are merged into the workspace afterwards. copy: a copy "
+             "that is carried there and back."},
+    {.name = "workspace_exclude",
+     .type = BILLET_OPTION_LIST,
+     .maximum = 1000,
+     .text = "Patterns in the grammar of gitignore(5): what they name neither goes out nor comes "
+             "back. With overlay and copy."},
+    {.name = "workspace_preserve",
+     .type = BILLET_OPTION_LIST,
+     .maximum = 1000,
+     .text = "Patterns of what goes out and is never changed or deleted by what comes back."},
+    {.name = "workspace_ignored",
+     .type = BILLET_OPTION_BOOLEAN,
+     .default_value = "no",
+     .text = "Whether what .gitignore names, and directories like node_modules or .venv, travels "
+             "too."},
     {.name = "timeout",
      .type = BILLET_OPTION_DURATION,
      .maximum = YEAR_NS,

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "lease/lease.h"
 #include "run/secrets.h"
+#include "run/travel.h"
 
 int
 billet_cleanup_settings(const struct billet_lease *lease, struct billet_settings *settings,
@@ -83,6 +84,8 @@ billet_cleanup_resource(struct billet_context *context, const struct billet_leas
         result = destroy_once(context, lease, &settings, facts, &crashed, error);
     }
     billet_settings_free(&settings);
+    if (result == 0)
+        billet_travel_forget(context, lease->id);
     if (result < 0) {
         billet_error_wrap(error, "cannot remove the resource of lease %s", lease->id);
         billet_error_recode(error, "lease_cleanup_failed");

@@ -22,7 +22,7 @@
 #define BEATS_PER_TTL 4
 
 const char *const billet_step_names[BILLET_STEP_COUNT] = {
-    "resolve", "acquire", "realize", "provision", "exec", "release",
+    "resolve", "acquire", "realize", "provision", "exec", "return", "release",
 };
 
 int64_t
@@ -225,6 +225,7 @@ begin_lease(struct billet_session *session, struct billet_error *error)
     cleanup_free char *settings = settings_text(session);
     char run[BILLET_UUID_SIZE];
     struct billet_lease wanted = {
+        .id = session->lease_id,
         .tenant = session->context->tenant,
         .environment = session->environment.name,
         .environment_id = session->environment.id,
@@ -251,7 +252,10 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
 {
     struct billet_driver_lease made = {0};
     int64_t start = billet_clock_monotonic();
-    int result = begin_lease(session, error);
+    billet_uuid_make(session->lease_id);
+    int result = billet_session_travel_begin(session, error);
+    if (result == 0)
+        result = begin_lease(session, error);
     if (result < 0)
         return result;
     session->made = true;
@@ -370,9 +374,7 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
     int result = 0;
     billet_session_fill_identity(session);
     if (session->workspace_mode != BILLET_WORKSPACE_NONE)
-        result = billet_driver_realize(
-            session->client, &session->call, session->workspace_mode, session->workspace_fd,
-            session->workspace != NULL ? session->workspace : "", directory, &facts, error);
+        result = billet_session_bring_in(session, directory, &facts, error);
     if (result < 0) {
         billet_error_wrap(error, "cannot bring workspace %s into environment '%s'",
                           session->workspace != NULL ? session->workspace : "of the host",
@@ -393,6 +395,15 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
     if (result == 0 && !session->request->no_command)
         result = add_row(session, "exec.started", command_details(session), error);
     return result;
+}
+
+int
+billet_session_add_facts(struct billet_session *session, json_t *facts, struct billet_error *error)
+{
+    cleanup_free char *text = NULL;
+    int result = merge_facts(session->lease.lease.facts, facts, &text, error);
+    const struct billet_lease_facts now = {.facts = text};
+    return result < 0 ? result : billet_lease_update(&session->lease, &now, error);
 }
 
 int
@@ -438,6 +449,20 @@ billet_session_exec(struct billet_session *session, const struct billet_session_
 
 /* ---- the end -------------------------------------------------------------------------- */
 
+/* The handle was given back before what the command changed was collected. */
+static int
+destroy_stopped(struct billet_session *session, struct billet_error *error)
+{
+    cleanup_json json_t *facts = NULL;
+    const char *text = session->lease.lease.facts;
+    session->travel.stopped = false;
+    int result =
+        text != NULL && text[0] != '\0' ? billet_json_parse(text, strlen(text), &facts, error) : 0;
+    return result < 0 ? result
+                      : billet_driver_destroy(session->client, &session->call,
+                                              session->lease.lease.ref, facts, error);
+}
+
 static int
 release_resource(struct billet_session *session, int disposition, struct billet_error *error)
 {
@@ -450,6 +475,10 @@ release_resource(struct billet_session *session, int disposition, struct billet_
             return result;
         billet_log(BILLET_LOG_INFO, "release failed, destroying: %s", error->message);
     }
+    if (disposition == BILLET_DISPOSE_STOP && session->travel.stopped)
+        return 0;
+    if (session->travel.stopped && billet_driver_alive(session->client))
+        return destroy_stopped(session, error);
     if (disposition != BILLET_DISPOSE_DESTROY)
         return billet_error_set(error, BILLET_CLASS_DRIVER, "lease_release_failed",
                                 "the driver is gone; nothing was kept");
@@ -484,7 +513,9 @@ end_with(struct billet_session *session, bool failed, const char *reason,
     /* It has nothing left to do, and ends while the last row is written. */
     if (session->client != NULL)
         billet_driver_dismiss(session->client);
-    return billet_lease_finish(&session->lease, failed, failed ? reason : NULL, error);
+    result = billet_lease_finish(&session->lease, failed, failed ? reason : NULL, error);
+    billet_session_travel_end(session, true);
+    return result;
 }
 
 static int
@@ -534,6 +565,7 @@ billet_session_close(struct billet_session *session)
     }
     billet_driver_stop(session->client);
     session->client = NULL;
+    billet_session_travel_end(session, false);
     billet_lease_session_free(&session->lease);
     billet_environment_free(&session->environment);
     billet_strings_free(&session->variables);

@@ -44,6 +44,10 @@ int billet_session_choose_mode(struct billet_session *session, struct billet_err
 int billet_session_refuse_dangerous(const struct billet_session *session,
                                     struct billet_error *error);
 
+/* More facts of the lease, written down at once. */
+int billet_session_add_facts(struct billet_session *session, json_t *facts,
+                             struct billet_error *error);
+
 /* One command with the lease's heartbeat. quiet: nothing goes to the status channel. */
 int billet_session_drive(struct billet_session *session, const struct billet_session_exec *exec,
                          bool quiet, struct billet_ending *ending, struct billet_error *error);

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/io.h"
 #include "workspace/apply.h"
 #include "workspace/journal.h"
 #include "workspace/lock.h"
@@ -19,6 +20,7 @@
 #include "workspace/scan.h"
 #include "workspace/stage.h"
 
+#define BASELINE_MAX (512u << 20)
 #define SYNC_EACH_MOST 16u /* so many files are synced one by one, more by syncfs */
 
 struct billet_workspace {
@@ -127,7 +129,8 @@ take_moment(struct billet_workspace *workspace, struct billet_error *error)
             break;
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
-    workspace->since_ns = billet_stat_mtime(&now);
+    /* What has this very time may have been written before; see billet_workspace_settle. */
+    workspace->since_ns = billet_stat_mtime(&now) + 1;
     return 0;
 }
 
@@ -158,6 +161,64 @@ scan_baseline(struct billet_workspace *workspace, struct billet_error *error)
     if (result == 0)
         result = billet_journal_write(state, "manifest", &bytes, false, error);
     return result;
+}
+
+int
+billet_workspace_resume(struct billet_workspace *workspace, int64_t since_ns, const char *path,
+                        struct billet_error *error)
+{
+    cleanup_buffer struct billet_buffer bytes = BILLET_BUFFER_INIT;
+    if (path == NULL) {
+        workspace->since_ns = since_ns;
+        return 0;
+    }
+    int result = billet_io_read_file(path, &bytes, BASELINE_MAX, error);
+    if (result == 0)
+        result = billet_manifest_decode(bytes.data, bytes.length, &workspace->limits,
+                                        &workspace->baseline, error);
+    workspace->has_baseline = result == 0;
+    return result;
+}
+
+int
+billet_workspace_keep(const struct billet_workspace *workspace, const char *path,
+                      struct billet_error *error)
+{
+    return billet_workspace_keep_manifest(&workspace->baseline, path, error);
+}
+
+int
+billet_workspace_keep_manifest(const struct billet_manifest *manifest, const char *path,
+                               struct billet_error *error)
+{
+    cleanup_buffer struct billet_buffer bytes = BILLET_BUFFER_INIT;
+    int result = billet_manifest_encode(manifest, BILLET_MANIFEST_LOCAL, &bytes, error);
+    return result < 0 ? result
+                      : billet_io_replace_file(path, bytes.data, bytes.length, 0600, error);
+}
+
+int
+billet_workspace_scan(struct billet_workspace *workspace, struct billet_error *error)
+{
+    return workspace->has_baseline ? 0 : scan_baseline(workspace, error);
+}
+
+int64_t
+billet_workspace_since(const struct billet_workspace *workspace)
+{
+    return workspace->since_ns;
+}
+
+void
+billet_workspace_settle(const struct billet_workspace *workspace)
+{
+    struct stat now;
+    cleanup_fd int fd =
+        openat(workspace->lock.directory_fd, "moment", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    for (int i = 0; fd >= 0 && i < 50 && futimens(fd, NULL) == 0 && fstat(fd, &now) == 0 &&
+                    billet_stat_mtime(&now) < workspace->since_ns;
+         i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
 int

@@ -47,6 +47,22 @@ int billet_workspace_begin(const struct billet_workspace_options *options,
                            struct billet_workspace **workspace, struct billet_error *error);
 
 const struct billet_root *billet_workspace_root(const struct billet_workspace *workspace);
+/* Take the baseline of a scan now, where TIME was asked for and will not do. */
+int billet_workspace_scan(struct billet_workspace *workspace, struct billet_error *error);
+/* Before the command starts: wait until what changes from now on is seen to be later (a tick of the
+ * file system's clock at most). */
+void billet_workspace_settle(const struct billet_workspace *workspace);
+/* What an earlier process has begun, in place of a baseline of now: since_ns as the function below
+ * gave it, or with a path the baseline that billet_workspace_keep wrote. After a begin with TIME.
+ */
+int billet_workspace_resume(struct billet_workspace *workspace, int64_t since_ns, const char *path,
+                            struct billet_error *error);
+int64_t billet_workspace_since(const struct billet_workspace *workspace);
+/* Write the baseline to a file, for a later process. */
+int billet_workspace_keep(const struct billet_workspace *workspace, const char *path,
+                          struct billet_error *error);
+int billet_workspace_keep_manifest(const struct billet_manifest *manifest, const char *path,
+                                   struct billet_error *error);
 /* NULL with BILLET_BASELINE_TIME. */
 const struct billet_manifest *billet_workspace_baseline(const struct billet_workspace *workspace);
 /* Names that cannot travel (control bytes): how many. */
