@@ -64,7 +64,8 @@ static void
 start_ahead(struct billet_lease_handle *lease, const struct sandbox_config *config)
 {
     struct billet_error unsaid = BILLET_ERROR_INIT;
-    if (!lease->shared)
+    /* One that was taken up may have a sandbox of another process: the first command finds it. */
+    if (lease->identity.taken)
         sandbox_resident_begin(host, lease, config, &unsaid);
 }
 

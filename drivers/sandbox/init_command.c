@@ -159,6 +159,9 @@ static void __attribute__((noreturn)) child_main(const struct inside *inside, in
 
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    /* A command without its supervisor would have no time limit. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+        child_fail(supervisor, CANNOT_PREPARE, "cannot follow the supervisor's death", errno);
     if (setsid() < 0)
         child_fail(supervisor, CANNOT_PREPARE, "cannot begin a session", errno);
     if ((setup->flags & SANDBOX_NO_LANDLOCK) == 0)
@@ -406,6 +409,7 @@ static void __attribute__((noreturn)) supervisor_main(struct inside *inside, int
 
     close(SANDBOX_FD_OWNER);
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         _exit(EXIT_LOST);
     /* Neither may be traced or looked into by the commands beside it; execve(2) resets it. */
