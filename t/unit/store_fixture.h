@@ -87,7 +87,7 @@ static inline struct billet_store *
 fixture_open(void)
 {
     struct billet_store *store = NULL;
-    assert_ok(billet_store_open(fixture_modules, fixture_url, true, &store, &fixture_error));
+    assert_ok(billet_store_open(fixture_modules, fixture_url, BILLET_STORE_CREATE, &store, &fixture_error));
     return store;
 }
 
