@@ -12,20 +12,14 @@ extern const struct cli_command cli_env_create, cli_env_list, cli_env_show, cli_
 extern const struct cli_command cli_lease_acquire, cli_lease_list, cli_lease_show,
     cli_lease_release, cli_lease_destroy, cli_lease_reap;
 extern const struct cli_command cli_config_check, cli_config_show, cli_doctor, cli_db_status,
-    cli_db_check;
+    cli_db_check, cli_db_migrate, cli_db_copy;
 
 const struct cli_command *const cli_commands[] = {
-    &cli_run,           &cli_exec,
-    &cli_shell,         &cli_driver_list,
-    &cli_driver_show,   &cli_driver_schema,
-    &cli_driver_probe,  &cli_env_create,
-    &cli_env_list,      &cli_env_show,
-    &cli_env_edit,      &cli_env_probe,
-    &cli_env_archive,   &cli_env_delete,
-    &cli_lease_acquire, &cli_lease_list,
-    &cli_lease_show,    &cli_lease_release,
-    &cli_lease_destroy, &cli_lease_reap,
-    &cli_config_check,  &cli_config_show,
-    &cli_doctor,        &cli_db_status,
-    &cli_db_check,      NULL,
+    &cli_run,          &cli_exec,          &cli_shell,         &cli_driver_list,
+    &cli_driver_show,  &cli_driver_schema, &cli_driver_probe,  &cli_env_create,
+    &cli_env_list,     &cli_env_show,      &cli_env_edit,      &cli_env_probe,
+    &cli_env_archive,  &cli_env_delete,    &cli_lease_acquire, &cli_lease_list,
+    &cli_lease_show,   &cli_lease_release, &cli_lease_destroy, &cli_lease_reap,
+    &cli_config_check, &cli_config_show,   &cli_doctor,        &cli_db_status,
+    &cli_db_check,     &cli_db_migrate,    &cli_db_copy,       NULL,
 };

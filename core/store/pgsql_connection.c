@@ -134,8 +134,8 @@ pgsql_connect(struct billet_store *store, int64_t deadline_ns, struct billet_err
     store->connection = PQconnectStartParams(keywords, values, 1);
     if (store->connection == NULL)
         return billet_error_no_memory(error);
-    int result = await_connection(store, deadline_ns, error);
     name_location(store);
+    int result = await_connection(store, deadline_ns, error);
     if (result == 0)
         result = set_up_session(store, deadline_ns, error);
     if (result != 0)

@@ -41,8 +41,11 @@ read_version(struct billet_store *store, int64_t deadline_ns, int64_t *version,
 {
     PGresult *result = NULL;
     int code = query(store,
-                     "SELECT to_regclass('billet.migration') IS NOT NULL,"
-                     "to_regnamespace('billet') IS NOT NULL",
+                     /* From the tables: what to_regclass knows may be older than the lock. */
+                     "SELECT EXISTS(SELECT 1 FROM pg_catalog.pg_class AS c JOIN "
+                     "pg_catalog.pg_namespace AS n ON n.oid=c.relnamespace WHERE "
+                     "n.nspname='billet' AND c.relname='migration'),"
+                     "EXISTS(SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname='billet')",
                      0, NULL, deadline_ns, &result, error);
     if (code < 0)
         return code;

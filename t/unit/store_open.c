@@ -52,7 +52,8 @@ START_TEST(a_missing_module_is_named_with_its_remedy)
 {
     assert_fails(try_open(fixture_modules, "unknown:/x", BILLET_STORE_USE), "store_module_missing");
     ck_assert_ptr_nonnull(strstr(fixture_error.hint, "--with-store=unknown"));
-    assert_fails(try_open("/nowhere:/nothing", fixture_url, BILLET_STORE_USE), "store_module_missing");
+    assert_fails(try_open("/nowhere:/nothing", fixture_url, BILLET_STORE_USE),
+                 "store_module_missing");
 }
 END_TEST
 
@@ -166,7 +167,8 @@ START_TEST(who_may_not_write_is_told_so)
             const struct billet_store_module *module = billet_store_of(store);
             struct billet_store *none = NULL;
             ck_assert_int_eq(seteuid(65534), 0);
-            assert_fails(module->open(url, BILLET_STORE_CREATE, &none, &fixture_error), "store_denied");
+            assert_fails(module->open(url, BILLET_STORE_CREATE, &none, &fixture_error),
+                         "store_denied");
             _exit(0);
         }
         int status;
@@ -181,7 +183,7 @@ END_TEST
 
 START_TEST(a_held_lock_ends_the_wait_in_time_and_names_its_holder)
 {
-    char url[PATH_MAX + 192], lock_path[PATH_MAX + 80], pid[32];
+    char url[PATH_MAX + 320], lock_path[PATH_MAX + 80], pid[32];
     char id[BILLET_UUID_SIZE];
     int ready[2];
     char byte;
@@ -255,10 +257,6 @@ main(void)
 {
     Suite *suite = suite_create("store open");
     TCase *tests = tcase_create("open");
-    if (getenv("BILLET_TEST_STORE") != NULL) {
-        puts("1..0 # SKIP only for SQLite, BILLET_TEST_STORE names another store");
-        return 0;
-    }
     tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, urls_that_name_no_database_are_refused);
