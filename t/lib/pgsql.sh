@@ -35,10 +35,14 @@ pgsql_as_server() {
 # is the socket's. Its superuser is "owner"; everybody on the socket is believed.
 need_pgsql() {
     [ -f "$BILLET_STORE_DIR/store_pgsql.so" ] || skip_all "needs the PostgreSQL store, which is not built"
+    need psql
     pgsql_programs=
     for pgsql_try in /usr/lib/postgresql/*/bin /usr/libexec/postgresql* /usr/pgsql-*/bin \
         /usr/local/bin /usr/bin; do
-        [ ! -x "$pgsql_try/initdb" ] || [ ! -x "$pgsql_try/pg_ctl" ] || pgsql_programs=$pgsql_try
+        if [ -x "$pgsql_try/initdb" ] && [ -x "$pgsql_try/pg_ctl" ] && [ -x "$pgsql_try/postgres" ]; then
+            pgsql_programs=$pgsql_try
+            break
+        fi
     done
     [ -n "$pgsql_programs" ] || skip_all "needs initdb of PostgreSQL"
     if is_root; then
@@ -64,7 +68,7 @@ need_pgsql() {
 
 # pgsql DATABASE SQL: run it as the owner.
 pgsql() {
-    "$pgsql_programs/psql" -qAtX -h "$pgsql_directory" -U owner -d "$1" -v ON_ERROR_STOP=1 -c "$2"
+    psql -qAtX -h "$pgsql_directory" -U owner -d "$1" -v ON_ERROR_STOP=1 -c "$2"
 }
 
 # pgsql_url DATABASE ROLE
