@@ -20,6 +20,7 @@
 #include "base/strings.h"
 #include "config/environment.h"
 #include "store/record.h"
+#include "store/secret_record.h"
 
 enum billet_store_mode {
     BILLET_STORE_USE,    /* what is there, when it has this build's schema */
@@ -116,6 +117,8 @@ struct billet_store_module {
     uint64_t struct_size;
     uint32_t interface;
     const char *engine; /* "sqlite" */
+    /* NULL: this engine keeps no secrets yet; whole otherwise. */
+    const struct billet_secret_table *secrets;
 
     /* url is the whole store.url. A missing database is class UNAVAILABLE, code store_missing,
      * unless it is to be made. A newer schema than this build's: code store_newer. An older one:
