@@ -133,8 +133,7 @@ run_check(struct cli *cli)
 
 static const struct cli_option migrate_options[] = {
     {"grant", 'g', "ROLE", "let this role of the database use the store"},
-    {"only-tenant", 'o', "TENANT",
-     "with --grant: the role sees and writes this tenant's rows only"},
+    {"only-tenant", 'o', "TENANT", "with --grant: only this tenant's rows"},
     CLI_OPTION_END,
 };
 
@@ -220,8 +219,8 @@ const struct cli_command cli_db_check = {"db check",     "",   "Check the store'
                                          "billet-db(1)", NULL, check_examples,
                                          run_check,      false};
 static const char *const migrate_examples[] = {
-    "billet db migrate",
-    "billet db migrate --store postgresql://owner@db.example/billet --grant billet_user", NULL};
+    "billet db migrate", "billet db migrate --store postgresql:///billet --grant billet_user",
+    NULL};
 const struct cli_command cli_db_migrate = {"db migrate",
                                            "[--grant ROLE [--only-tenant TENANT]]",
                                            "Make the tables of the store or bring them up to date",

@@ -175,7 +175,7 @@ pgsql_dump(struct billet_store *store, billet_row_visit *visit, void *context,
     return code;
 }
 
-/* Its row of the deployment is its own, and goes. */
+/* The rows that it has from its migrations are its own, and go. */
 static int
 make_ready(struct billet_store *store, struct billet_error *error)
 {
@@ -186,14 +186,16 @@ make_ready(struct billet_store *store, struct billet_error *error)
         PGresult *some = NULL;
         code =
             about_table(store, "ALTER TABLE billet.%s DISABLE TRIGGER USER", quoted, NULL, error);
-        if (code == 0 && strcmp(name, "deployment") != 0) {
+        if (code == 0 && billet_store_is_seeded(name)) {
+            code = about_table(store, "DELETE FROM billet.%s", quoted, NULL, error);
+        } else if (code == 0) {
             code = about_table(store, "SELECT 1 FROM billet.%s LIMIT 1", quoted, &some, error);
             if (code == 0 && PQntuples(some) > 0)
                 code = billet_refusal_not_empty(store->location, name, error);
             PQclear(some);
         }
     }
-    return code == 0 ? execute(store, "DELETE FROM billet.deployment", error) : code;
+    return code;
 }
 
 int

@@ -144,6 +144,12 @@ billet_refusal_no_deployment(const char *location, struct billet_error *error)
                             "the database %s has no deployment row", location);
 }
 
+bool
+billet_store_is_seeded(const char *table)
+{
+    return strcmp(table, "deployment") == 0 || strcmp(table, "secret_audit_head") == 0;
+}
+
 int
 billet_refusal_not_empty(const char *location, const char *table, struct billet_error *error)
 {

@@ -37,6 +37,8 @@ int billet_refusal_newer(const char *location, int64_t version, int64_t wanted,
 int billet_refusal_outdated(const char *location, int64_t version, int64_t wanted,
                             struct billet_error *error);
 int billet_refusal_no_deployment(const char *location, struct billet_error *error);
+/* A table whose one row a new store has from its migrations: a copy brings its own. */
+bool billet_store_is_seeded(const char *table);
 /* The target of a copy holds something. */
 int billet_refusal_not_empty(const char *location, const char *table, struct billet_error *error);
 

@@ -135,7 +135,7 @@ check_empty(struct billet_store *store, struct billet_error *error)
     int result = read_tables(store, &tables, error);
     for (size_t i = 0; result == 0 && i < tables.count; i++) {
         sqlite3_stmt *statement = NULL;
-        if (strcmp(tables.items[i], "deployment") == 0)
+        if (billet_store_is_seeded(tables.items[i]))
             continue;
         result = prepare(store, "SELECT 1 FROM \"%w\" LIMIT 1", tables.items[i], &statement, error);
         int code = result == 0 ? sqlite3_step(statement) : SQLITE_DONE;
@@ -190,7 +190,8 @@ sqlite_load_begin(struct billet_store *store, struct billet_error *error)
     if (result == 0)
         result = drop_triggers(store, error);
     if (result == 0)
-        result = sqlite_execute(store, "DELETE FROM deployment", "copy the store", error);
+        result = sqlite_execute(store, "DELETE FROM deployment; DELETE FROM secret_audit_head",
+                                "copy the store", error);
     if (result < 0) {
         forget_load(store);
         return sqlite_end(store, result, error);
