@@ -17,7 +17,7 @@ extern const struct cli_command cli_secret_set, cli_secret_list, cli_secret_show
 extern const struct cli_command cli_key_init, cli_key_list, cli_key_rotate, cli_key_export,
     cli_key_import;
 extern const struct cli_command cli_config_check, cli_config_show, cli_doctor, cli_db_status,
-    cli_db_check;
+    cli_db_check, cli_db_migrate, cli_db_copy;
 
 const struct cli_command *const cli_commands[] = {
     &cli_run,
@@ -64,5 +64,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_doctor,
     &cli_db_status,
     &cli_db_check,
+    &cli_db_migrate,
+    &cli_db_copy,
     NULL,
 };

@@ -79,6 +79,7 @@ PKG_CHECK_MODULES([JANSSON], [jansson >= 2.12], [],
 PKG_CHECK_MODULES([SODIUM], [libsodium >= 1.0.18], [],
   [BILLET_PROBLEM([libsodium >= 1.0.18 is not there (Debian libsodium-dev, Fedora libsodium-devel, Alpine libsodium-dev)])])
 PKG_CHECK_MODULES([SQLITE], [sqlite3 >= 3.37], [have_sqlite=yes], [have_sqlite=no])
+PKG_CHECK_MODULES([PGSQL], [libpq >= 12], [have_pgsql=yes], [have_pgsql=no])
 AM_CONDITIONAL([CROSS_COMPILING], [test "x$cross_compiling" = xyes])
 PKG_CHECK_MODULES([SECCOMP], [libseccomp >= 2.5.0], [have_seccomp=yes], [have_seccomp=no])
 PKG_CHECK_MODULES([CHECK], [check >= 0.15], [have_check=yes], [have_check=no])
@@ -144,11 +145,13 @@ BILLET_PART([driver], [fake], [DRIVER_FAKE], [true], [nothing])
 dnl ---- stores ---------------------------------------------------------------
 AC_DEFUN([BILLET_STORES], [
 AC_ARG_WITH([store], [AS_HELP_STRING([--with-store=LIST],
-  [store modules to build: auto (default), all, none, or a list of: sqlite])],
+  [store modules to build: auto (default), all, none, or a list of: sqlite, pgsql])],
   [], [with_store=auto])
-BILLET_CHOOSE([store], [$with_store], [sqlite], [store])
+BILLET_CHOOSE([store], [$with_store], [sqlite pgsql], [store])
 BILLET_PART([store], [sqlite], [STORE_SQLITE], [test "x$have_sqlite" = xyes],
   [sqlite3 >= 3.37 (Debian libsqlite3-dev, Fedora sqlite-devel, Alpine sqlite-dev)])
+BILLET_PART([store], [pgsql], [STORE_PGSQL], [test "x$have_pgsql" = xyes],
+  [libpq >= 12 (Debian libpq-dev, Fedora libpq-devel, Alpine libpq-dev)])
 ])
 
 dnl ---- programs that only developers and tests need ---------------------------
@@ -189,6 +192,7 @@ BILLET_ROW([driver], [sandbox])
 BILLET_ROW([driver], [ssh])
 BILLET_ROW([driver], [fake])
 BILLET_ROW([store], [sqlite])
+BILLET_ROW([store], [pgsql])
 if test "x$have_check" = xyes; then echo "  unit tests: yes"; else echo "  unit tests: no (needs check >= 0.15)"; fi
 if test "x$enable_sanitizers" != xno; then echo "  sanitizers: $SANITIZER_FLAGS"; fi
 ])
