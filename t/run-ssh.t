@@ -28,6 +28,7 @@ clean_far() {
 trap 'clean_far; tap_exit' EXIT
 
 mkdir "$far/leases" "$far/place"
+mkdir -m 1777 "$far/home"
 for key in hostkey other id; do
     ssh-keygen -q -t ed25519 -N '' -C '' -f "$far/$key"
 done
@@ -49,6 +50,7 @@ StrictModes no
 UsePAM $pam
 PermitRootLogin yes
 PasswordAuthentication no
+SetEnv HOME=$far/home
 END
     "$sshd" -f "$far/sshd_config" -E "$far/log" || return 1
     for _ in 1 2 3 4 5 6 7 8 9 10; do

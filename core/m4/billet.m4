@@ -51,6 +51,25 @@ AC_CACHE_CHECK([whether a program can be linked with -static], [billet_cv_static
 STATIC_LDFLAGS=
 AS_IF([test "x$billet_cv_static$enable_sanitizers$enable_coverage" = xyesnono], [STATIC_LDFLAGS="-all-static"])
 AC_SUBST([STATIC_LDFLAGS])
+
+dnl billet-guest for hosts of another architecture than this one.
+AC_ARG_WITH([guest-cc-aarch64], [AS_HELP_STRING([--with-guest-cc-aarch64=CC],
+  [also build billet-guest for 64-bit ARM, with this compiler (Debian aarch64-linux-gnu-gcc)])],
+  [], [with_guest_cc_aarch64=no])
+GUEST_CC_AARCH64=
+AS_CASE([$with_guest_cc_aarch64],
+  [no], [],
+  [yes], [GUEST_CC_AARCH64=aarch64-linux-gnu-gcc],
+  [GUEST_CC_AARCH64=$with_guest_cc_aarch64])
+AS_IF([test "x$GUEST_CC_AARCH64" != x], [
+  AS_IF([test "x$host_cpu" = xaarch64],
+    [BILLET_PROBLEM([--with-guest-cc-aarch64: this host is aarch64 itself])],
+    [echo 'int main(void) { return 0; }' >conftest.c
+     AS_IF([$GUEST_CC_AARCH64 -static -o conftest.guest conftest.c 2>&AS_MESSAGE_LOG_FD], [],
+       [BILLET_PROBLEM([--with-guest-cc-aarch64: $GUEST_CC_AARCH64 does not build static programs (Debian gcc-aarch64-linux-gnu and libc6-dev-arm64-cross)])])
+     rm -f conftest.c conftest.guest])])
+AC_SUBST([GUEST_CC_AARCH64])
+AM_CONDITIONAL([GUEST_AARCH64], [test "x$GUEST_CC_AARCH64" != x])
 ])
 
 dnl ---- libraries ----------------------------------------------------------

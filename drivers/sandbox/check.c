@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define READ_MAX (256u * 1024)
@@ -238,12 +239,20 @@ check_mounts(const struct sandbox_order *order, const char *const *mounts, struc
         missing(report, "mounts");
 }
 
+#define OVERLAY_MAGIC 0x794c7630
+
 static void
 check_workspace(const struct sandbox_order *order, struct report *report)
 {
     struct stat status;
+    struct statfs system;
     if (order->work_inode == 0)
         return;
+    if ((order->flags & SANDBOX_OVERLAY) != 0) {
+        if (statfs(SANDBOX_WORK, &system) < 0 || system.f_type != OVERLAY_MAGIC)
+            missing(report, "the overlay over the workspace");
+        return;
+    }
     if (stat(SANDBOX_WORK, &status) < 0 || (uint64_t)status.st_ino != order->work_inode ||
         (uint64_t)status.st_dev != order->work_device)
         missing(report, "the workspace that was meant");

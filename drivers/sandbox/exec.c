@@ -22,6 +22,7 @@
 #include "filter.h"
 #include "launcher.h"
 #include "order.h"
+#include "overlay.h"
 #include "profile.h"
 #include "protocol.h"
 #include "pump.h"
@@ -573,7 +574,7 @@ make_start(struct session *session, const struct sandbox_config *config, struct 
     if (libexec == NULL || written >= (int)sizeof(start->init) || access(start->init, R_OK) < 0)
         return billet_fail(error, BILLET_CLASS_UNAVAILABLE, "sandbox_start_failed",
                            "%s is not there", start->init);
-    if (lease->identity.drop && work != NULL)
+    if (work != NULL && (lease->identity.drop || lease->overlay_path[0] != '\0'))
         work = SANDBOX_STAGE_WORK;
     const struct sandbox_place place = {lease->work_device, lease->work_inode};
     int result = sandbox_profile_make(config, work, &place,
@@ -625,16 +626,20 @@ launch(struct session *session, const struct sandbox_config *config, struct bill
                           .control = {-1, -1},
                           .complaints = {-1, -1},
                           .owned = {-1, -1, -1}};
+    struct sandbox_overlay overlay = SANDBOX_OVERLAY_INIT;
     int streams[3];
     int result = make_start(session, config, &start, error);
     if (result == 0)
         result = make_streams(session, streams, start.owned, error);
+    if (result == 0)
+        result = sandbox_overlay_begin(lease, &overlay, error);
     if (result == 0) {
         struct sandbox_launch launch = {
             .bubblewrap = config->bubblewrap,
             .identity = &lease->identity,
             .group = &lease->group,
             .work_fd = lease->work_fd,
+            .overlay = overlay.directory != NULL ? &overlay : NULL,
             .init = start.init,
             .fds = {streams[0], streams[1], start.complaints[1], start.control[1], start.order,
                     streams[2], start.arguments, lease->filter.fd},
@@ -645,6 +650,7 @@ launch(struct session *session, const struct sandbox_config *config, struct bill
         for (size_t i = 0; i < start.profile.file_count; i++)
             launch.fds[SANDBOX_FD_FILES + i] = start.profile.files[i];
         result = sandbox_launch(&launch, &session->bwrap, &session->bwrap_pidfd, error);
+        sandbox_overlay_begun(lease, &overlay, result == 0 ? session->bwrap : 0);
     }
     if (result == 0) {
         session->control = billet_take_fd(&start.control[0]);

@@ -257,8 +257,8 @@ sandbox_identity_map(struct sandbox_identity *identity, const struct sandbox_con
     billet_close_fd(&identity->map_fd);
     if (!identity->drop)
         return 0;
-    identity->uid = identity->locked; /* an earlier workspace may have changed it */
-    identity->gid = (gid_t)identity->locked;
+    identity->uid = identity->adopted != 0 ? identity->adopted : identity->locked;
+    identity->gid = (gid_t)identity->uid; /* an earlier workspace may have changed it */
     if (fstat(work_fd, &status) < 0)
         return billet_fail_errno(error, 0, "io_failed", errno, "cannot look at workspace %s", path);
     int result = make_namespace(status.st_uid, status.st_gid, identity);

@@ -20,10 +20,11 @@ struct sandbox_identity {
     bool drop; /* started by root: setuid(uid) before anything else runs */
     uid_t uid;
     gid_t gid;
-    uid_t locked; /* the id that lock_fd holds: uid may become another (allow_degraded) */
-    int lock_fd;  /* holds the id while open, -1: none */
-    int pool_fd;  /* the directory of its file */
-    int map_fd;   /* user namespace for the workspace's mount, -1: plain bind */
+    uid_t locked;  /* the id that lock_fd holds: uid may become another (allow_degraded) */
+    uid_t adopted; /* to be used instead: what the lease's files belong to already; 0: none */
+    int lock_fd;   /* holds the id while open, -1: none */
+    int pool_fd;   /* the directory of its file */
+    int map_fd;    /* user namespace for the workspace's mount, -1: plain bind */
 };
 #define SANDBOX_IDENTITY_INIT                      \
     {                                              \

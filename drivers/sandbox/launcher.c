@@ -21,6 +21,7 @@
 
 #include "../common/cleanup.h"
 #include "../common/fail.h"
+#include "overlay.h"
 #include "profile.h"
 
 #ifndef SYS_move_mount
@@ -45,6 +46,7 @@ enum step {
     STEP_GROUP,
     STEP_STAGE,
     STEP_MOUNT,
+    STEP_OVERLAY,
     STEP_LIMITS,
     STEP_INHERITED,
     STEP_KEYRING,
@@ -58,6 +60,7 @@ static const char *const step_texts[] = {
     [STEP_GROUP] = "enter the control group of the lease",
     [STEP_STAGE] = "make a mount namespace",
     [STEP_MOUNT] = "mount the workspace for the lease's user id",
+    [STEP_OVERLAY] = "show the workspace as an overlay",
     [STEP_LIMITS] = "set resource limits",
     [STEP_INHERITED] = "give up priorities of the caller",
     [STEP_KEYRING] = "begin a session keyring",
@@ -130,10 +133,32 @@ stage(const struct sandbox_launch *launch, int report)
     close(file);
     if (launch->work_fd < 0)
         return;
-    if (mkdir(SANDBOX_STAGE_WORK, 0755) < 0 ||
-        syscall(SYS_move_mount, tree, "", AT_FDCWD, SANDBOX_STAGE_WORK, MOVE_EMPTY_PATH) < 0)
+    const char *place = launch->overlay != NULL ? SANDBOX_STAGE_LOWER : SANDBOX_STAGE_WORK;
+    if (mkdir(place, 0755) < 0 ||
+        syscall(SYS_move_mount, tree, "", AT_FDCWD, place, MOVE_EMPTY_PATH) < 0)
         fail(report, STEP_MOUNT);
     close(tree);
+    if (launch->overlay == NULL)
+        return;
+    if (sandbox_overlay_mount_root(launch->overlay, place) < 0)
+        fail(report, STEP_OVERLAY);
+    umount2(place, MNT_DETACH); /* the overlay has it */
+}
+
+/* Where the workspace is shown as an overlay, or for another user. */
+static void
+stage_workspace(const struct sandbox_launch *launch, int report)
+{
+    bool user = !launch->identity->drop;
+    if (launch->overlay != NULL && launch->overlay->join_fd >= 0) {
+        if (sandbox_overlay_join(launch->overlay, user) < 0)
+            fail(report, STEP_OVERLAY);
+    } else if (!user) {
+        stage(launch, report);
+    } else if (launch->overlay != NULL &&
+               sandbox_overlay_mount_user(launch->overlay, launch->work_fd) < 0) {
+        fail(report, STEP_OVERLAY);
+    }
 }
 
 /* Lower what is higher; a limit that is already below stays. */
@@ -250,8 +275,7 @@ child_main(const struct sandbox_launch *launch, pid_t parent, bool entered, int 
     if (setsid() < 0)
         fail(report, STEP_SESSION);
     enter_groups(launch->group, entered, report);
-    if (launch->identity->drop)
-        stage(launch, report);
+    stage_workspace(launch, report);
     set_limits(report);
     shed_inherited(report);
     take_user(launch->identity, report);

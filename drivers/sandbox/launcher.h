@@ -22,17 +22,21 @@
  * /sys, in a mount namespace of its own. */
 #define SANDBOX_STAGE "/sys"
 #define SANDBOX_STAGE_WORK SANDBOX_STAGE "/work"
+#define SANDBOX_STAGE_LOWER SANDBOX_STAGE "/lower"
 #define SANDBOX_STAGE_INIT SANDBOX_STAGE "/init"
 
 #define SANDBOX_LAUNCH_FDS 16
+
+struct sandbox_overlay;
 
 struct sandbox_launch {
     const char *bubblewrap;
     const struct sandbox_identity *identity;
     const struct billet_cgroup *group;
-    int work_fd;                 /* staged for identity->drop; -1: none */
-    const char *init;            /* the same, the host's path */
-    int fds[SANDBOX_LAUNCH_FDS]; /* fds[i] becomes descriptor i */
+    int work_fd;                           /* staged for identity->drop; -1: none */
+    const struct sandbox_overlay *overlay; /* NULL: the workspace is bound */
+    const char *init;                      /* the same, the host's path */
+    int fds[SANDBOX_LAUNCH_FDS];           /* fds[i] becomes descriptor i */
     size_t fd_count;
     /* Called with the new process before bwrap begins, so that it can be found again. */
     int (*note)(void *context, pid_t pid);

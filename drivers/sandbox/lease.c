@@ -17,6 +17,7 @@
 
 #include "../common/cleanup.h"
 #include "../common/fail.h"
+#include "overlay.h"
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
@@ -161,6 +162,21 @@ open_noted(int directory, const char *file)
     if (fd >= 0 && start_time(pid) != started)
         billet_close_fd(&fd);
     return fd;
+}
+
+int
+sandbox_lease_find(const struct billet_lease_handle *lease, const char *name)
+{
+    char file[64];
+    snprintf(file, sizeof(file), NOTE_PREFIX "%s", name);
+    return open_noted(lease->directory_fd, file);
+}
+
+const char *
+sandbox_lease_noted(const char *file)
+{
+    size_t length = strlen(NOTE_PREFIX);
+    return strncmp(file, NOTE_PREFIX, length) == 0 ? file + length : NULL;
 }
 
 static bool
@@ -336,6 +352,15 @@ write_label(const struct billet_lease_handle *lease, const struct billet_identit
     return 0;
 }
 
+int
+sandbox_lease_label(const struct billet_lease_handle *lease, int directory_fd)
+{
+    char text[LABEL_LIMIT];
+    if (read_small(lease->directory_fd, LABEL, text, sizeof(text)) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    return write_small(directory_fd, LABEL, text);
+}
+
 static int
 complete(struct billet_lease_handle *lease, const struct billet_identity *identity,
          const struct sandbox_config *config, bool make, struct billet_error *error)
@@ -431,14 +456,14 @@ remove_directory(int site, const char *id)
     struct dirent *entry;
     while ((entry = readdir(entries)) != NULL)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            unlinkat(directory, entry->d_name, 0);
+            sandbox_tree_remove(directory, entry->d_name);
     return unlinkat(site, id, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 static int
-remove_lease(int site, int directory, const struct billet_cgroup_site *groups,
-             const struct billet_cgroup *group, const char *id, int64_t deadline_ns,
-             struct billet_error *error)
+remove_lease(const struct billet_host *host, int site, int directory,
+             const struct billet_cgroup_site *groups, const struct billet_cgroup *group,
+             const char *id, int64_t deadline_ns, struct billet_error *error)
 {
     int result = sandbox_lease_stop(directory, group, deadline_ns, error);
     if (result < 0)
@@ -447,6 +472,11 @@ remove_lease(int site, int directory, const struct billet_cgroup_site *groups,
     if (removed < 0)
         return billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed", -removed,
                                  "cannot remove the control group of lease %s", id);
+    /* What would be found again when this is cut off goes last. */
+    removed = sandbox_overlay_remove(host, id);
+    if (removed < 0)
+        return billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed", -removed,
+                                 "cannot remove the overlay of lease %s", id);
     removed = remove_directory(site, id);
     if (removed < 0)
         return billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed", -removed,
@@ -455,11 +485,11 @@ remove_lease(int site, int directory, const struct billet_cgroup_site *groups,
 }
 
 int
-sandbox_lease_end(const struct billet_lease_handle *lease, int64_t deadline_ns,
-                  struct billet_error *error)
+sandbox_lease_end(const struct billet_host *host, const struct billet_lease_handle *lease,
+                  int64_t deadline_ns, struct billet_error *error)
 {
-    return remove_lease(lease->site_fd, lease->directory_fd, &lease->site, &lease->group, lease->id,
-                        deadline_ns, error);
+    return remove_lease(host, lease->site_fd, lease->directory_fd, &lease->site, &lease->group,
+                        lease->id, deadline_ns, error);
 }
 
 int
@@ -475,13 +505,18 @@ sandbox_lease_destroy(const struct billet_host *host, const char *id, bool dry_r
         return result;
     cleanup_fd int directory =
         site >= 0 ? openat(site, id, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
-    if (directory < 0)
-        return 0; /* not ours, or gone: its group was removed before its directory */
+    if (directory < 0) { /* not ours, or gone: its group was removed before its directory */
+        int removed = sandbox_overlay_remove(host, id); /* outlives a boot */
+        return removed == 0
+                   ? 0
+                   : billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed",
+                                       -removed, "cannot remove the overlay of lease %s", id);
+    }
     if (fchmod(directory, 0700 | ENDED) < 0)
         return billet_fail_errno(error, 0, "io_failed", errno, "cannot end lease %s", id);
     billet_cgroup_site_open(&groups, true);
     billet_cgroup_open(&groups, id, &group);
-    result = remove_lease(site, directory, &groups, &group, id, deadline_ns, error);
+    result = remove_lease(host, site, directory, &groups, &group, id, deadline_ns, error);
     billet_cgroup_close(&group);
     billet_cgroup_site_close(&groups);
     return result;
@@ -520,12 +555,33 @@ report(const struct billet_host *host, const struct billet_call *call, int site,
     host->resource(call, &resource);
 }
 
+/* Overlays that a boot left without their lease. */
+static void
+list_overlays(const struct billet_host *host, const struct billet_call *call, int leases)
+{
+    int site = sandbox_overlay_site(host);
+    cleanup_dir DIR *entries = site >= 0 ? fdopendir(site) : NULL;
+    struct dirent *entry;
+    if (entries == NULL)
+        billet_close_fd(&site);
+    while (entries != NULL && (entry = readdir(entries)) != NULL) {
+        char id[SANDBOX_ID_SIZE], ref[sizeof(SANDBOX_REF_PREFIX) + 256];
+        struct stat status;
+        snprintf(ref, sizeof(ref), SANDBOX_REF_PREFIX "%s", entry->d_name);
+        if (sandbox_lease_id(ref, NULL, id) &&
+            (leases < 0 || fstatat(leases, id, &status, AT_SYMLINK_NOFOLLOW) != 0))
+            report(host, call, site, id);
+    }
+}
+
 int
 sandbox_lease_list(const struct billet_host *host, const struct billet_call *call,
                    struct billet_error *error)
 {
     int site = -1;
     int result = open_site(host, false, &site, error);
+    if (result == 0)
+        list_overlays(host, call, site);
     if (result < 0 || site < 0)
         return result;
     cleanup_dir DIR *entries = fdopendir(site);

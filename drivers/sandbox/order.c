@@ -86,6 +86,8 @@ sandbox_order_make(const struct billet_lease_handle *lease, const struct sandbox
         order.flags |= SANDBOX_PTY;
     if (config->allow_degraded)
         order.flags |= SANDBOX_ALLOW_DEGRADED;
+    if (lease->overlay_path[0] != '\0')
+        order.flags |= SANDBOX_OVERLAY;
     if (config->shared_network)
         order.flags |= SANDBOX_SHARED_NETWORK;
     if ((dropped & SANDBOX_DROP_LANDLOCK) != 0)

@@ -29,6 +29,7 @@
 #define SANDBOX_PTY 0x1u
 #define SANDBOX_ALLOW_DEGRADED 0x2u /* go on although a protection is missing */
 #define SANDBOX_SHARED_NETWORK 0x4u
+#define SANDBOX_OVERLAY 0x40u    /* the workspace is an overlay */
 #define SANDBOX_NO_LANDLOCK 0x8u /* ablation builds of the driver only */
 #define SANDBOX_KEEP_FDS 0x10u   /* ablation builds of the driver only */
 #define SANDBOX_TRACEABLE 0x20u  /* ablation builds of the driver only */

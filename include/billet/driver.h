@@ -198,7 +198,8 @@ struct billet_driver {
     const struct billet_option *options;
     uint64_t option_count;
     uint64_t capabilities;    /* BILLET_CAN_* */
-    uint64_t workspace_modes; /* bits 1 << BILLET_WORKSPACE_*; the lowest set bit is the default */
+    uint64_t workspace_modes; /* bits 1 << BILLET_WORKSPACE_*; preferred: in place, overlay, bind,
+                                 copy */
 
     /* Beyond what the option table says: combinations. Must not touch the outside. */
     int32_t (*check_config)(const struct billet_call *call, struct billet_error *error);
