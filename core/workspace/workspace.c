@@ -351,9 +351,8 @@ billet_workspace_copy(struct billet_workspace *workspace, const char *directory,
         {0}, {0}, BILLET_FILTER_WITH_IGNORED | BILLET_FILTER_WITH_HEAVY};
     const struct billet_filter *filter = workspace->options.filter;
     bool plain_git = filter == NULL || (filter->flags & BILLET_FILTER_WITH_GIT) != 0;
-    struct billet_scan scan = {.filter = plain_git ? NULL : &all,
-                               .limits = &workspace->limits,
-                               .hash = BILLET_HASH_NONE};
+    struct billet_scan scan = {
+        .filter = plain_git ? NULL : &all, .limits = &workspace->limits, .hash = BILLET_HASH_NONE};
     int result = need_baseline(workspace, error);
     if (result == 0)
         result = billet_root_open(&to, directory, error);
