@@ -198,7 +198,7 @@ billet key export "$scratch/export" --export-passphrase-fd 3 3<<END
 correct horse battery
 END
 is "$status/$stderr" "0/" "key export"
-unlike "$(strings -a "$scratch/export" 2>/dev/null)" "correct horse" "keeps no passphrase"
+not_ok "keeps no passphrase" grep -aFq "correct horse" "$scratch/export"
 mv "$scratch/keyring" "$scratch/lost"
 billet secret verify
 turned_down 125 "there is no keyring" key_missing "billet key init" "without the keyring nothing opens"
@@ -230,6 +230,26 @@ is "$(cat out)" "@secret:closed" "by a descriptor for example"
 rm -f "$scratch/keyring" && mv "$scratch/lost2" "$scratch/keyring"
 billet secret verify
 like "$stdout" 'closed@1 .*key_unknown' "verify names what has another key"
+
+# ---- where no value may be ------------------------------------------------------------------------
+# While a command that has it runs, and after all of the above: database, its log, process tables.
+billet secret bind token --environment filed --option env.TOKEN
+start_billet run -e filed -- sh -c 'echo ready; exec sleep 60'
+wait_until grep -q ready "$scratch/stdout"
+ok "a command that has the value runs" sh -c \
+    'cat /proc/[0-9]*/environ 2>/dev/null | tr "\000" "\n" | grep -Fxq -e "$1"' sh "TOKEN=$canary"
+for process in "$billet_pid" $(children_of "$billet_pid"); do
+    not_ok "SEC-81: not in the command line of process $process" grep -aFq "$canary" "/proc/$process/cmdline"
+    not_ok "SEC-80: nor in its environment" grep -aFq "$canary" "/proc/$process/environ"
+done
+kill -TERM "$billet_pid"
+finish_billet
+hex=$(printf %s "$canary" | od -An -tx1 | tr -d ' \n')
+base64=$(printf %s "$canary" | base64 | cut -c 1-24)
+for form in "$canary" "$hex" "$base64"; do
+    not_ok "SEC-86, SEC-87: the state directory does not hold $(echo "$form" | cut -c 1-4)..." \
+        sh -c 'find "$1" -type f -exec cat {} + | grep -aFq -e "$2"' sh "$scratch/state" "$form"
+done
 
 # ---- the chain of uses ----------------------------------------------------------------------------
 billet audit verify
