@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/io.h"
 #include "workspace/apply.h"
+#include "workspace/git.h"
 #include "workspace/journal.h"
 #include "workspace/lock.h"
 #include "workspace/merge.h"
@@ -41,6 +42,9 @@ struct billet_workspace {
     bool planned; /* the journal exists */
     struct billet_report recovery;
     struct billet_report arrival; /* what was left out while it was received */
+    struct billet_workspace_companion companion;
+    struct billet_git_report git_recovery;
+    bool git_recovered;
 };
 
 static int
@@ -82,6 +86,9 @@ recover(struct billet_workspace *workspace, struct billet_error *error)
     struct billet_stage stage = BILLET_STAGE_INIT;
     int state = workspace->lock.directory_fd;
     int result = billet_journal_read(state, "journal", &bytes, error);
+    if (result == 0)
+        workspace->git_recovered =
+            billet_git_resume(&workspace->root, state, false, &workspace->git_recovery) > 0;
     if (result <= 0)
         return result;
     result = billet_journal_decode(bytes.data, bytes.length, &journal, &plan, error);
@@ -101,6 +108,9 @@ recover(struct billet_workspace *workspace, struct billet_error *error)
         .root = &workspace->root, .stage = &stage, .tag = journal.tag, .again = true};
     result = billet_apply(&apply, &plan, &workspace->recovery, error);
     workspace->recovery.recovered = true;
+    if (result == 0)
+        workspace->git_recovered =
+            billet_git_resume(&workspace->root, state, true, &workspace->git_recovery) > 0;
     if (result == 0)
         result = forget_journal(workspace, error);
     if (result == 0)
@@ -283,6 +293,25 @@ billet_workspace_recovery(const struct billet_workspace *workspace)
     return workspace->recovery.recovered ? &workspace->recovery : NULL;
 }
 
+void
+billet_workspace_accompany(struct billet_workspace *workspace,
+                           const struct billet_workspace_companion *companion)
+{
+    workspace->companion = *companion;
+}
+
+int
+billet_workspace_state_fd(const struct billet_workspace *workspace)
+{
+    return workspace->lock.directory_fd;
+}
+
+const struct billet_git_report *
+billet_workspace_git_recovery(const struct billet_workspace *workspace)
+{
+    return workspace->git_recovered ? &workspace->git_recovery : NULL;
+}
+
 static int
 need_baseline(const struct billet_workspace *workspace, struct billet_error *error)
 {
@@ -378,7 +407,13 @@ billet_workspace_copy(struct billet_workspace *workspace, const char *directory,
 {
     struct billet_root to = BILLET_ROOT_INIT;
     struct billet_manifest there = BILLET_MANIFEST_INIT;
-    struct billet_scan scan = {.limits = &workspace->limits, .hash = BILLET_HASH_NONE};
+    /* A repository that is there is git's, not a leftover, unless it is to travel as files. */
+    static const struct billet_filter all = {
+        {0}, {0}, BILLET_FILTER_WITH_IGNORED | BILLET_FILTER_WITH_HEAVY};
+    const struct billet_filter *filter = workspace->options.filter;
+    bool plain_git = filter == NULL || (filter->flags & BILLET_FILTER_WITH_GIT) != 0;
+    struct billet_scan scan = {
+        .filter = plain_git ? NULL : &all, .limits = &workspace->limits, .hash = BILLET_HASH_NONE};
     int result = need_baseline(workspace, error);
     if (result == 0)
         result = billet_root_open(&to, directory, error);
@@ -685,7 +720,10 @@ billet_workspace_apply(struct billet_workspace *workspace, struct billet_report 
         result = workspace->stage.fd < 0 ? open_stage(workspace, error) : 0;
         if (result == 0)
             result = make_plan(workspace, report, error);
-        if (result == 0 && workspace->plan.count > 0)
+        bool accompanied = workspace->companion.before != NULL;
+        if (result == 0 && accompanied)
+            result = workspace->companion.before(workspace->companion.context, error);
+        if (result == 0 && (workspace->plan.count > 0 || accompanied))
             result = write_journal(workspace, error);
         if (result < 0) {
             billet_plan_free(&workspace->plan);
@@ -696,6 +734,8 @@ billet_workspace_apply(struct billet_workspace *workspace, struct billet_report 
     result = billet_apply(&apply, &workspace->plan, report, error);
     if (result == 0)
         result = sync_placed(workspace, error);
+    if (result == 0 && workspace->companion.after != NULL)
+        workspace->companion.after(workspace->companion.context);
     if (result == 0)
         result = forget_journal(workspace, error);
     if (result < 0)
@@ -727,6 +767,7 @@ billet_workspace_end(struct billet_workspace *workspace)
     billet_manifest_free(&workspace->baseline);
     billet_report_free(&workspace->recovery);
     billet_report_free(&workspace->arrival);
+    billet_git_report_free(&workspace->git_recovery);
     billet_workspace_unlock(&workspace->lock);
     billet_root_close(&workspace->root);
     free(workspace);

@@ -16,6 +16,7 @@
 #include "workspace/archive.h"
 #include "workspace/copy.h"
 #include "workspace/filter.h"
+#include "workspace/git_plan.h"
 #include "workspace/limits.h"
 #include "workspace/manifest.h"
 #include "workspace/plan.h"
@@ -94,6 +95,22 @@ int billet_workspace_receive_copy(struct billet_workspace *workspace, const char
 /* Stage the upper directory of an unmounted overlay; upper_fd stays the caller's. */
 int billet_workspace_receive_upper(struct billet_workspace *workspace, int upper_fd,
                                    struct billet_error *error);
+
+/* What is taken in together with the files (the repository, git.h): `before` the first of them is
+ * changed, its failure leaves all as it was; `after` the last one. A run that dies between is
+ * completed by the next begin. Copied. */
+struct billet_workspace_companion {
+    int (*before)(void *context, struct billet_error *error);
+    void (*after)(void *context);
+    void *context;
+};
+void billet_workspace_accompany(struct billet_workspace *workspace,
+                                const struct billet_workspace_companion *companion);
+/* The private directory of this workspace, under its lock. */
+int billet_workspace_state_fd(const struct billet_workspace *workspace);
+/* The repository of an interrupted run was settled by begin, or NULL. */
+const struct billet_git_report *billet_workspace_git_recovery(
+    const struct billet_workspace *workspace);
 
 /* Merge what was received into the workspace. A report is made also when it fails. Class of
  * failure, code workspace_incomplete: some files are new already; call again, or begin later. */
