@@ -63,7 +63,7 @@ billet_git_program_find(char path[PATH_MAX], struct billet_error *error)
         list += *list == ':';
     }
     billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "git_unavailable", "git was not found");
-    return billet_error_hint(error, "install git, or set workspace_git = no");
+    return billet_error_hint(error, "install git");
 }
 
 static void

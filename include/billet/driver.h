@@ -203,7 +203,7 @@ struct billet_driver {
     const struct billet_option *options;
     uint64_t option_count;
     uint64_t capabilities;    /* BILLET_CAN_* */
-    uint64_t workspace_modes; /* bits 1 << BILLET_WORKSPACE_*; preferred: in place, overlay, bind,
+    uint64_t workspace_modes; /* bits 1 << BILLET_WORKSPACE_*; preferred: in place, bind, overlay,
                                  copy */
 
     /* Beyond what the option table says: combinations. Must not touch the outside. */
