@@ -129,6 +129,36 @@ for user in $users; do
     ok $? "$user: resuming it is LOST"
     is "" "$(find /sys/fs/cgroup -maxdepth 6 -type d -name keep-$$ 2>/dev/null)" "$user: no control group is left"
 
+    # One sandbox, many commands, from processes that know nothing of each other
+    launch -K -i many-$$ -- sh -c "echo first >/tmp/mark; sleep 3139$own & :"
+    is "first 1" "$(launch -K -R -i many-$$ -- sh -c "cat /tmp/mark
+        cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -cx 3139$own" | paste -sd ' ')" \
+        "$user: a second command finds files and processes of the first"
+    launch -K -R -i many-$$ -- sh -c 'until [ -e /tmp/go ]; do sleep 0.05; done; exit 5' &
+    beside=$!
+    launch -K -R -t 300 -i many-$$ -- sh -c "setsid sleep 3140$own & sleep 3140$own"
+    is "124 0" "$? $(running 3140$own)" "$user: a time limit ends the tree of its command"
+    launch -K -R -i many-$$ -- touch /tmp/go
+    wait $beside
+    is "5 1" "$? $(running 3139$own)" "$user: and neither the command beside it nor what was there before"
+    launch -K -R -i many-$$ -- sleep 3141$own &
+    host=$!
+    for _ in $(seq 100); do
+        [ "$(running 3141$own)" = 1 ] && break
+        sleep 0.1
+    done
+    # shellcheck disable=SC2046 # one number or several
+    kill -9 $(pgrep -P $host -f many-$$ 2>/dev/null || echo $host) 2>/dev/null
+    wait $host 2>/dev/null
+    for _ in $(seq 100); do
+        [ "$(running 3141$own)" = 0 ] && break
+        sleep 0.1
+    done
+    is "0 first" "$(running 3141$own) $(launch -K -R -i many-$$ -- cat /tmp/mark)" \
+        "$user: SIGKILL of a host ends its command, the next one finds the sandbox"
+    launch -i many-$$ destroy
+    is "0 0" "$? $(running 3139$own)" "$user: destroy ends all of it"
+
     # Whoever dies, the sandbox ends
     launch -i doomed-$$ -- sleep 3135$own &
     shell=$!
