@@ -85,6 +85,18 @@ static const struct billet_option billet_options[] = {
      .text = "How long any other call of a driver may take, a run's command excepted."},
 };
 
+static const struct billet_option secrets_options[] = {
+    {.name = "keyring",
+     .type = BILLET_OPTION_PATH,
+     .text = "The file of the keys that seal secrets. When absent, keyring beside billet.conf: "
+             "in /etc/billet for root, in ~/.config/billet for others."},
+    {.name = "require_mlock",
+     .type = BILLET_OPTION_BOOLEAN,
+     .default_value = "no",
+     .text = "Whether a secret is refused when memory cannot be locked, so that swap might see "
+             "it. Otherwise billet warns."},
+};
+
 #define DRIVER_OPTIONS(enabled_default)                                                       \
     {                                                                                         \
         {.name = "enabled",                                                                   \
@@ -144,6 +156,11 @@ static const struct billet_option environment_options[] = {
      .type = BILLET_OPTION_BOOLEAN,
      .default_value = "no",
      .text = "Whether the resource is kept after a run and given to the next one like it."},
+    {.name = "redact_output",
+     .type = BILLET_OPTION_BOOLEAN,
+     .default_value = "yes",
+     .text = "Whether the values of secrets among the environment's variables are masked in what "
+             "its commands print."},
 };
 
 /* What the sections are: in the order in which they are listed. */
@@ -157,6 +174,7 @@ static const struct kind {
     {.name = "billet", TABLE(billet_options)},
     {.name = "driver", TABLE(driver_options), .named = true, .open = true},
     {.name = "environment", TABLE(environment_options), .named = true, .open = true},
+    {.name = "secrets", TABLE(secrets_options)},
     {.name = "store", TABLE(store_options)},
 };
 

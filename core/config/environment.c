@@ -60,6 +60,7 @@ billet_environment_copy(struct billet_environment *to, const struct billet_envir
         .timeout_ns = from->timeout_ns,
         .kill_after_ns = from->kill_after_ns,
         .reuse = from->reuse,
+        .redact_output = from->redact_output,
         .origin = {.line = from->origin.line, .column = from->origin.column},
     };
     bool good = dup_into(&copy.id, from->id) && dup_into(&copy.tenant, from->tenant) &&
@@ -287,6 +288,7 @@ take_values(struct billet_environment *environment, const struct billet_values *
     environment->timeout_ns = billet_config_number(&config, "timeout", 0);
     environment->kill_after_ns = billet_config_number(&config, "kill_after", 0);
     environment->reuse = billet_config_number(&config, "reuse", 0) != 0;
+    environment->redact_output = billet_config_number(&config, "redact_output", 1) != 0;
 }
 
 int

@@ -42,6 +42,7 @@ struct billet_environment {
     int64_t timeout_ns;              /* 0: none */
     int64_t kill_after_ns;
     bool reuse;
+    bool redact_output;
 
     struct billet_origin origin; /* of the [environment NAME] header; text NULL when unknown */
 };

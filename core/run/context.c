@@ -198,6 +198,8 @@ billet_context_close(struct billet_context *context)
 {
     if (context == NULL)
         return;
+    billet_secrets_close(&context->secrets);
+    free(context->keyring_path);
     billet_store_close(context->store);
     billet_configuration_free(context->configuration);
     billet_configuration_sources_free(context->sources);

@@ -61,42 +61,6 @@ billet_session_note_start(struct billet_session *session, struct billet_error *e
 
 /* ---- opening ---------------------------------------------------------------- */
 
-/* Secret references need the secret store; until a build has it, using one is refused before
- * anything is done, so that a reference is never taken for a value. */
-static int
-refuse_secrets(const struct billet_session *session, struct billet_error *error)
-{
-    const struct billet_environment *environment = &session->environment;
-    for (size_t i = 0; i < session->info->options.count; i++) {
-        const struct billet_option *option = &session->info->options.items[i];
-        if ((option->flags & BILLET_OPTION_SECRET) != 0 &&
-            billet_settings_get(&environment->driver_settings, option->name) != NULL) {
-            billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "secret_unavailable",
-                             "environment '%s' uses a secret for '%s', and this build cannot "
-                             "resolve secrets",
-                             environment->name, option->name);
-            error->retryable = 0;
-            return billet_error_hint(error, "take the setting out of the environment");
-        }
-    }
-    for (size_t i = 0; i < environment->variables.count; i++) {
-        static const char *const kinds[] = {"@secret:", "@cred:", "@file:", "@env:", "@vault:"};
-        const char *value = strchr(environment->variables.items[i], '=') + 1;
-        for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
-            if (billet_text_starts(value, kinds[k])) {
-                billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "secret_unavailable",
-                                 "environment '%s' uses a secret in env.%.*s, and this build "
-                                 "cannot resolve secrets",
-                                 environment->name,
-                                 (int)(value - 1 - environment->variables.items[i]),
-                                 environment->variables.items[i]);
-                error->retryable = 0;
-                return billet_error_hint(error, "give the value with --env on the command line");
-            }
-    }
-    return 0;
-}
-
 static int
 check_configuration(struct billet_session *session, struct billet_error *error)
 {
@@ -110,7 +74,7 @@ check_configuration(struct billet_session *session, struct billet_error *error)
     billet_values_free(&values);
     billet_diagnostics_free(&found);
     if (result == 0)
-        result = refuse_secrets(session, error);
+        result = billet_session_check_secrets(session, error);
     if (result == 0)
         result = billet_driver_check_config(session->client, &session->call, error);
     return result;
@@ -220,6 +184,9 @@ billet_session_fill_variables(struct billet_session *session, struct billet_erro
     for (size_t l = 0; l < 2; l++)
         for (size_t i = 0; lists[l] != NULL && i < lists[l]->count; i++) {
             const char *item = lists[l]->items[i];
+            /* Secrets of the environment reach the command another way. */
+            if (l == 0 && billet_secret_is_reference(strchr(item, '=') + 1))
+                continue;
             cleanup_free char *name = strndup(item, strcspn(item, "="));
             if (name == NULL ||
                 !billet_strings_set(&session->variables, name, strchr(item, '=') + 1))
@@ -289,6 +256,9 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
         return result;
     session->made = true;
     billet_session_fill_identity(session);
+    result = billet_session_resolve_secrets(session, error);
+    if (result < 0)
+        return result;
     result =
         billet_driver_acquire_begin(session->client, &session->call, session->lease.ttl_ns, error);
     if (result == 0) {
@@ -345,9 +315,15 @@ billet_session_drive(struct billet_session *session, const struct billet_session
                      bool quiet, struct billet_ending *ending, struct billet_error *error)
 {
     billet_session_fill_identity(session);
+    /* A command gets the environment's secrets besides the driver's. */
+    struct billet_driver_call call = session->call;
+    call.secrets = session->secrets.items;
+    call.secret_count = session->secrets.count;
     struct billet_drive drive = {
         .client = session->client,
-        .call = &session->call,
+        .call = &call,
+        .redact = session->environment.redact_output &&
+                  session->secrets.count > session->secrets.driver_count,
         .argv = exec->argv,
         .environment = billet_strings_list(&session->variables),
         .directory = exec->directory != NULL ? exec->directory : "",
@@ -559,6 +535,7 @@ billet_session_close(struct billet_session *session)
     billet_lease_session_free(&session->lease);
     billet_environment_free(&session->environment);
     billet_strings_free(&session->variables);
+    billet_run_secrets_free(&session->secrets);
     free(session->workspace);
     free(session->outcome);
     session->workspace = NULL;

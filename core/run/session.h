@@ -14,6 +14,7 @@
 #include "lease/lease.h"
 #include "run/context.h"
 #include "run/drive.h"
+#include "run/secrets.h"
 
 #define BILLET_STEP_COUNT 6
 enum billet_step {
@@ -54,8 +55,9 @@ struct billet_session {
     char *workspace; /* absolute, or NULL */
     int workspace_fd;
     int workspace_mode;
-    struct billet_strings variables; /* what the command gets */
-    char *outcome;                   /* JSON of the last command's ending, or NULL */
+    struct billet_strings variables; /* what the command gets, but for secrets */
+    struct billet_run_secrets secrets;
+    char *outcome; /* JSON of the last command's ending, or NULL */
     bool realized;
     bool held;   /* the driver has a handle for this lease */
     bool shared; /* a second user beside the owner: changes no state */

@@ -74,6 +74,8 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
         result = billet_json_parse(lease->facts, strlen(lease->facts), &facts, error);
     session->call = (struct billet_driver_call){.settings = &session->environment.driver_settings};
     billet_session_fill_identity(session);
+    if (result == 0)
+        result = billet_session_resolve_secrets(session, error);
     if (result < 0)
         return result;
     result = billet_driver_resume(session->client, &session->call, lease->ref, facts, true, &taken,

@@ -388,6 +388,7 @@ static const struct billet_store_module module = {
     .struct_size = sizeof(module),
     .interface = BILLET_STORE_INTERFACE,
     .engine = "sqlite",
+    .secrets = &sqlite_secret_table,
     .open = open_store,
     .close = close_store,
     .info = read_info,

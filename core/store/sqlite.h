@@ -94,6 +94,9 @@ int sqlite_end(struct billet_store *store, int result, struct billet_error *erro
 int sqlite_activities_add(struct billet_store *store, const struct billet_activity *activities,
                           size_t count, struct billet_error *error);
 
+/* sqlite_secret.c */
+extern const struct billet_secret_table sqlite_secret_table;
+
 /* The functions of the table. */
 int sqlite_activity_add(struct billet_store *store, const struct billet_activity *activities,
                         size_t count, struct billet_error *error);

@@ -102,7 +102,8 @@ static const struct {
     {"environment_not_found", BILLET_CLASS_CONFIG}, {"environment_inactive", BILLET_CLASS_CONFIG},
     {"environment_in_use", BILLET_CLASS_CONFIG},    {"environment_guard", BILLET_CLASS_INTERNAL},
     {"activity_guard", BILLET_CLASS_INTERNAL},      {"lease_final", BILLET_CLASS_LOST},
-    {"lease_guard", BILLET_CLASS_INTERNAL},
+    {"lease_guard", BILLET_CLASS_INTERNAL},         {"secret_guard", BILLET_CLASS_INTERNAL},
+    {"audit_guard", BILLET_CLASS_INTERNAL},
 };
 
 static int

@@ -20,6 +20,7 @@
 #include "base/strings.h"
 #include "config/environment.h"
 #include "store/record.h"
+#include "store/secret_record.h"
 
 struct billet_store; /* opaque; begins with const struct billet_store_module *module */
 
@@ -88,6 +89,8 @@ struct billet_store_module {
     uint64_t struct_size;
     uint32_t interface;
     const char *engine; /* "sqlite" */
+    /* NULL: this engine keeps no secrets yet; whole otherwise. */
+    const struct billet_secret_table *secrets;
 
     /* url is the whole store.url. create: make and migrate what is not there (SQLite); otherwise a
      * missing database is class UNAVAILABLE, code store_missing. A newer schema than this build's:

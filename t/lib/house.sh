@@ -74,7 +74,8 @@ house_below() {
     case $1 in
     base) ;;
     config) echo base ;;
-    store | secret | driver) echo base config ;;
+    store | driver) echo base config ;;
+    secret) echo base config store ;;
     lease) echo base config store secret driver ;;
     workspace | bridge) echo base config store secret driver ;;
     guest) echo base workspace ;;
