@@ -412,30 +412,43 @@ stop_on_host(const struct billet_call *call, struct ssh_keeper *keeper, const ch
     return status > 0 ? refused(&answer, lease, "", error) : status;
 }
 
+static int
+dispose(const struct billet_call *call, const struct ssh_settings *settings,
+        struct billet_lease_handle *handle, int32_t disposition, struct billet_error *error)
+{
+    struct ssh_keeper *keeper;
+    struct ssh_answer answer;
+    int status = ssh_lease_enter(call, settings, handle, &keeper, error);
+    if (status < 0)
+        return status;
+    if (disposition == BILLET_DISPOSE_DESTROY)
+        status = destroy_on_host(call, settings, keeper, handle->lease, false, error);
+    else if (disposition == BILLET_DISPOSE_STOP)
+        status = stop_on_host(call, keeper, handle->lease, error);
+    else if (handle->serving != NULL)
+        ssh_guest_keep(handle->serving);
+    if (status == 0 && disposition == BILLET_DISPOSE_KEEP)
+        status = ssh_keeper_ask(keeper, "keep", call->deadline_ns, &answer, NULL, NULL, error);
+    ssh_lease_leave(handle);
+    return status;
+}
+
 int32_t
 ssh_release(const struct billet_call *call, struct billet_lease_handle *handle, int32_t disposition,
             struct billet_error *error)
 {
     struct ssh_settings settings;
-    struct ssh_keeper *keeper;
-    struct ssh_answer answer;
     int status = ssh_settings_read(call, &settings, error);
     if (status == 0 && disposition != BILLET_DISPOSE_DESTROY &&
         disposition != BILLET_DISPOSE_STOP && disposition != BILLET_DISPOSE_KEEP)
         status = billet_fail(error, BILLET_CLASS_CONFIG, "value_invalid", "unknown disposition %d",
                              disposition);
-    if (status == 0)
-        status = ssh_lease_enter(call, &settings, handle, &keeper, error);
     if (status == 0) {
-        if (disposition == BILLET_DISPOSE_DESTROY)
-            status = destroy_on_host(call, &settings, keeper, handle->lease, false, error);
-        else if (disposition == BILLET_DISPOSE_STOP)
-            status = stop_on_host(call, keeper, handle->lease, error);
-        else if (handle->serving != NULL)
-            ssh_guest_keep(handle->serving);
-        if (status == 0 && disposition == BILLET_DISPOSE_KEEP)
-            status = ssh_keeper_ask(keeper, "keep", call->deadline_ns, &answer, NULL, NULL, error);
-        ssh_lease_leave(handle);
+        status = dispose(call, &settings, handle, disposition, error);
+        /* That a connection has died may first show in the request. It is known now, and the second
+         * attempt connects anew, or says why it cannot. */
+        if (status == -BILLET_CLASS_LOST && strcmp(error->code, "connection_lost") == 0)
+            status = dispose(call, &settings, handle, disposition, error);
     }
     free_handle(handle);
     return status;
