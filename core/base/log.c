@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/redact.h"
 #include "base/text.h"
 
 static const char *log_program = "billet";
@@ -49,10 +48,8 @@ billet_log(int level, const char *format, ...)
         return;
     va_list arguments;
     va_start(arguments, format);
-    if (vsnprintf(text, sizeof(text), format, arguments) >= 0) {
-        billet_redact_text(text);
+    if (vsnprintf(text, sizeof(text), format, arguments) >= 0)
         write_line(level, text);
-    }
     va_end(arguments);
     errno = saved;
 }

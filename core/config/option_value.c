@@ -114,6 +114,74 @@ billet_option_check_range(const struct billet_option *option, int64_t number, co
     return INVALID(error, "'%s' wants %s%s", option->name, range, what);
 }
 
+static const char *const reference_kinds[] = {"@secret:", "@cred:", "@file:", "@env:", "@vault:"};
+
+static size_t
+reference_kind(const char *text)
+{
+    size_t kind = 0;
+    while (kind < 5 && !billet_text_starts(text, reference_kinds[kind]))
+        kind++;
+    return kind;
+}
+
+bool
+billet_secret_is_reference(const char *text)
+{
+    return reference_kind(text) < 5;
+}
+
+int
+billet_secret_check_reference(const char *name, const char *text, struct billet_error *error)
+{
+    size_t kind = reference_kind(text);
+    if (kind == 5) {
+        /* The text may be the secret itself: it is never repeated. */
+        billet_error_set(error, BILLET_CLASS_CONFIG, "secret_literal",
+                         "'%s' is a secret: write @secret:NAME, @cred:NAME, @file:PATH or "
+                         "@env:NAME; 'billet secret set NAME' stores one",
+                         name);
+        return billet_error_hint(error, "billet secret set NAME");
+    }
+    const char *rest = text + strlen(reference_kinds[kind]);
+    bool sound = false;
+    const char *form = "";
+    switch (kind) {
+    case 0:
+    case 1:
+        sound = billet_text_is_name(rest);
+        form = "a name: letters, digits, '.', '_' and '-', at most 64";
+        break;
+    case 2:
+        sound = rest[0] == '/' && rest[1] != '\0' && strpbrk(rest, "\n\r") == NULL &&
+                strlen(rest) < 4096;
+        form = "an absolute path";
+        break;
+    case 3:
+        sound = (isalpha((unsigned char)rest[0]) || rest[0] == '_') && strlen(rest) <= 128 &&
+                strspn(rest, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") ==
+                    strlen(rest);
+        form = "the name of an environment variable";
+        break;
+    default: {
+        const char *slash = strchr(rest, '/');
+        char vault[66];
+        if (slash != NULL && (size_t)(slash - rest) < sizeof(vault) && slash[1] != '\0' &&
+            strlen(slash) <= 1024 && strpbrk(rest, " \t\n\r") == NULL) {
+            memcpy(vault, rest, (size_t)(slash - rest));
+            vault[slash - rest] = '\0';
+            sound = billet_text_is_name(vault);
+        }
+        form = "VAULT/PATH";
+        break;
+    }
+    }
+    if (sound)
+        return 0;
+    return billet_error_set(error, BILLET_CLASS_CONFIG, "secret_reference_invalid",
+                            "'%s': what follows %s is not %s", name, reference_kinds[kind], form);
+}
+
 static int
 parse_integer(const struct billet_option *option, const char *text, int64_t *number,
               struct billet_error *error)

@@ -6,10 +6,19 @@
 
 #include "base/error.h"
 #include "base/uuid.h"
-#include "store/refusal.h"
 #include "store/sqlite.h"
 
 #define APPLICATION_ID 1112099924 /* "BILT", also in 0001_initial.sql */
+
+/* FNV-1a: tells an edited file from the one that was applied; nothing depends on its strength. */
+void
+sqlite_schema_checksum(const char *sql, char to[17])
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (; *sql != '\0'; sql++)
+        hash = (hash ^ (unsigned char)*sql) * UINT64_C(1099511628211);
+    snprintf(to, 17, "%016" PRIx64, hash);
+}
 
 static int
 read_number(struct billet_store *store, const char *sql, int64_t *number,
@@ -35,12 +44,12 @@ foreign(struct billet_store *store, struct billet_error *error)
 }
 
 static int
-record_migration(struct billet_store *store, const struct billet_migration *migration,
+record_migration(struct billet_store *store, const struct migration *migration,
                  struct billet_error *error)
 {
-    char checksum[BILLET_CHECKSUM_SIZE], sql[64];
+    char checksum[17], sql[64];
     sqlite3_stmt *statement;
-    billet_migration_checksum(migration->sql, checksum);
+    sqlite_schema_checksum(migration->sql, checksum);
     int code = sqlite3_prepare_v2(store->db,
                                   "INSERT INTO migration(number,name,applied_ns,checksum) "
                                   "VALUES(?1,?2," SQL_NOW ",?3)",
@@ -76,7 +85,7 @@ make_deployment(struct billet_store *store, struct billet_error *error)
 
 /* One migration in one transaction. Another process may have been faster. */
 static int
-migrate_one(struct billet_store *store, const struct billet_migration *migration,
+migrate_one(struct billet_store *store, const struct migration *migration,
             struct billet_error *error)
 {
     int64_t version = 0;
@@ -145,8 +154,7 @@ migrate(struct billet_store *store, int64_t version, struct billet_error *error)
 }
 
 int
-sqlite_schema_open(struct billet_store *store, enum billet_store_mode mode,
-                   struct billet_error *error)
+sqlite_schema_open(struct billet_store *store, bool create, struct billet_error *error)
 {
     int64_t version = 0, application = 0;
     int64_t wanted = (int64_t)sqlite_migration_count;
@@ -157,11 +165,15 @@ sqlite_schema_open(struct billet_store *store, enum billet_store_mode mode,
         return result;
     if (version != 0 && application != APPLICATION_ID)
         return foreign(store, error);
-    if (version > wanted)
-        return billet_refusal_newer(store->path, version, wanted, error);
-    if (version == wanted || (mode == BILLET_STORE_LOOK && version > 0))
+    if (version > wanted) {
+        billet_error_set(error, BILLET_CLASS_CONFIG, "store_newer",
+                         "the database %s has schema %" PRId64 ", this billet knows up to %" PRId64,
+                         store->path, version, wanted);
+        return billet_error_hint(error, "use the newer billet that made it");
+    }
+    if (version == wanted)
         return 0;
-    if (mode == BILLET_STORE_CREATE)
+    if (create)
         return migrate(store, version < 0 ? 0 : version, error);
     if (version <= 0) {
         int64_t objects = 0;
@@ -174,5 +186,8 @@ sqlite_schema_open(struct billet_store *store, enum billet_store_mode mode,
                          "the database %s is empty", store->path);
         return billet_error_hint(error, "billet db status sets it up");
     }
-    return billet_refusal_outdated(store->path, version, wanted, error);
+    billet_error_set(error, BILLET_CLASS_CONFIG, "store_outdated",
+                     "the database %s has schema %" PRId64 ", this billet needs %" PRId64,
+                     store->path, version, wanted);
+    return billet_error_hint(error, "billet db status brings it up to date");
 }

@@ -73,12 +73,10 @@ house_top() {
 house_below() {
     case $1 in
     base) ;;
-    config) echo base ;;
-    store | driver) echo base config ;;
-    secret) echo base config store ;;
+    config | guest) echo base ;;
+    store | secret | driver) echo base config ;;
     lease) echo base config store secret driver ;;
-    workspace | bridge) echo base config store secret driver ;;
-    guest) echo base workspace ;;
+    workspace | bridge) echo base config store secret driver guest ;;
     run) echo base config store secret driver lease workspace bridge ;;
     cli) echo base config store secret driver lease workspace bridge run guest ;;
     *) echo "unknown directory core/$1" >&2 ;;
