@@ -65,6 +65,15 @@ told 1 config check "$scratch/bad.conf"
 told 0 config show
 told 0 db status
 told 0 db check
+told 0 key init
+told 0 key list
+echo a value for the page | isolated "$billet_program" secret set one >/dev/null
+told 0 secret list
+told 0 secret show one
+told 0 secret verify
+told 0 secret usage one
+told 0 audit verify
+told 0 key rotate
 told 0 lease acquire -e tests
 lease=$(sed -n 's/.*"lease": "\(.*\)".*/\1/p' "$scratch/stdout")
 told 0 lease list
@@ -105,9 +114,9 @@ done | sed -n 's/^ *"action": "\(.*\)".*/\1/p' | sort -u >"$scratch/actions"
 like "$(tr '\n' ' ' <"$scratch/actions")" 'exec\.started.*lease\.released.*provision\.ended' "there are actions"
 sed -n 's/^ACTION("\([^"]*\)".*/\1/p' "$top_srcdir/core/lease/action.def" | sort >"$scratch/known"
 is "$(comm -23 "$scratch/actions" "$scratch/known")" "" "each action of a lease is in the table"
-cat "$top_srcdir"/core/cli/*.c "$top_srcdir"/core/run/*.c "$top_srcdir"/core/lease/*.c |
+cat "$top_srcdir"/core/cli/*.c "$top_srcdir"/core/run/*.c "$top_srcdir"/core/secret/*.c "$top_srcdir"/core/lease/*.c |
     sed '/^#include/d' |
-    grep -oE '"(lease|run|workspace|provision|exec|environment|probe)\.[a-z_]+"' | tr -d '"' | sort -u \
+    grep -oE '"(lease|run|workspace|provision|exec|environment|probe|secret|key)\.[a-z_]+"' | tr -d '"' | sort -u \
     >"$scratch/used"
 isnt "$(wc -l <"$scratch/used" | tr -d ' ')" 0 "the code names actions"
 is "$(comm -23 "$scratch/used" "$scratch/known")" "" "each action that the code names is in the table"

@@ -28,6 +28,7 @@ clean_far() {
 trap 'clean_far; tap_exit' EXIT
 
 mkdir "$far/leases" "$far/place"
+mkdir -m 1777 "$far/home"
 for key in hostkey other id; do
     ssh-keygen -q -t ed25519 -N '' -C '' -f "$far/$key"
 done
@@ -49,6 +50,7 @@ StrictModes no
 UsePAM $pam
 PermitRootLogin yes
 PasswordAuthentication no
+SetEnv HOME=$far/home
 END
     "$sshd" -f "$far/sshd_config" -E "$far/log" || return 1
     for _ in 1 2 3 4 5 6 7 8 9 10; do
@@ -158,6 +160,31 @@ know hostkey
 billet run -e hostile -- true
 is "$status" 125 "a host that would be an option is refused"
 unlike "$stdout" "uid=" "and nothing is run for it"
+
+# The key from billet's own secrets: nothing but the store and the agent of the lease ever holds it.
+sed 's|^identity_file = .*|identity = @secret:login|' "$scratch/billet.conf" >"$scratch/sealed.conf"
+mv "$scratch/billet.conf" "$scratch/plain.conf" && mv "$scratch/sealed.conf" "$scratch/billet.conf"
+billet key init
+billet secret set login --from-file "$far/id"
+is "$status" 0 "a private key is stored as a secret"
+billet run -e far -- true
+like "$stderr" 'secret_unbound' "it is used nowhere by itself"
+billet secret bind login --environment far --option identity
+billet run -e far -- sh -c 'echo "over there"'
+is "$status/$stdout" "0/over there" "where it is bound, it logs in"
+not_ok "SEC-87: the database does not hold it" sh -c 'cat "$1"/* | grep -aFq -e "$2"' \
+    sh "$scratch/state" "$(sed -n 3p "$far/id")"
+billet env probe far
+is "$status" 0 "the probe uses it"
+billet lease acquire -e far
+lease=$stdout
+billet exec "$lease" -- sh -c 'exit 6'
+is "$status" 6 "a second command on a held lease too"
+billet lease destroy "$lease"
+is "$status/$(ls "$far/leases")" 0/ "and so does the end of the lease"
+billet audit verify
+is "$status" 0 "all of it is on record"
+mv "$scratch/plain.conf" "$scratch/billet.conf"
 
 if user_ready; then
     cp "$far/id" "$user_scratch/id"

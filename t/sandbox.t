@@ -5,11 +5,15 @@
 
 own=$(($$ % 100000)) # so that no other run of this test is meant
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
-# Processes with this very argument anywhere on the machine, but for launch itself.
+# Processes with this very argument anywhere on the machine, but for launch itself. Each is read once:
+# one that ends between two looks is none.
 running() {
-    grep -lzx "[${1%${1#?}}]${1#?}" /proc/[0-9]*/cmdline 2>/dev/null | while read -r file; do
-        grep -qz '/launch$' "$file" 2>/dev/null || echo "$file"
-    done | wc -l
+    for file in /proc/[0-9]*/cmdline; do
+        tr '\0' '\n' <"$file" 2>/dev/null | awk -v wanted="$1" '
+            /\/launch$/ { launch = 1 }
+            $0 == wanted { found = 1 }
+            END { if (found && !launch) print "one" }'
+    done 2>/dev/null | wc -l
 }
 
 for user in $users; do
@@ -125,6 +129,36 @@ for user in $users; do
     ok $? "$user: resuming it is LOST"
     is "" "$(find /sys/fs/cgroup -maxdepth 6 -type d -name keep-$$ 2>/dev/null)" "$user: no control group is left"
 
+    # One sandbox, many commands, from processes that know nothing of each other
+    launch -K -i many-$$ -- sh -c "echo first >/tmp/mark; sleep 3139$own & :"
+    is "first 1" "$(launch -K -R -i many-$$ -- sh -c "cat /tmp/mark
+        cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -cx 3139$own" | paste -sd ' ')" \
+        "$user: a second command finds files and processes of the first"
+    launch -K -R -i many-$$ -- sh -c 'until [ -e /tmp/go ]; do sleep 0.05; done; exit 5' &
+    beside=$!
+    launch -K -R -t 300 -i many-$$ -- sh -c "setsid sleep 3140$own & sleep 3140$own"
+    is "124 0" "$? $(running 3140$own)" "$user: a time limit ends the tree of its command"
+    launch -K -R -i many-$$ -- touch /tmp/go
+    wait $beside
+    is "5 1" "$? $(running 3139$own)" "$user: and neither the command beside it nor what was there before"
+    launch -K -R -i many-$$ -- sleep 3141$own &
+    host=$!
+    for _ in $(seq 100); do
+        [ "$(running 3141$own)" = 1 ] && break
+        sleep 0.1
+    done
+    # shellcheck disable=SC2046 # one number or several
+    kill -9 $(pgrep -P $host -f many-$$ 2>/dev/null || echo $host) 2>/dev/null
+    wait $host 2>/dev/null
+    for _ in $(seq 100); do
+        [ "$(running 3141$own)" = 0 ] && break
+        sleep 0.1
+    done
+    is "0 first" "$(running 3141$own) $(launch -K -R -i many-$$ -- cat /tmp/mark)" \
+        "$user: SIGKILL of a host ends its command, the next one finds the sandbox"
+    launch -i many-$$ destroy
+    is "0 0" "$? $(running 3139$own)" "$user: destroy ends all of it"
+
     # Whoever dies, the sandbox ends
     launch -i doomed-$$ -- sleep 3135$own &
     shell=$!
@@ -142,11 +176,6 @@ for user in $users; do
     sleep 1
     launch -i held-$$ destroy
     is 0 $? "$user: destroy while it runs, from another process"
-    # The last of it may still be on its way out of the process table.
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
-        [ "$(running 3136$own)" = 0 ] && break
-        sleep 0.1
-    done
     is 0 "$(running 3136$own)" "$user: ends it"
     wait $shell
     is "" "$(launch list)" "$user: nothing is left"

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/redact.h"
 #include "base/text.h"
 
 static const char *const class_names[] = {
@@ -92,6 +93,7 @@ fill(struct billet_error *error, int error_class, const char *code, const char *
     billet_text_copy(error->code, sizeof(error->code), code);
     if (vsnprintf(text, sizeof(text), format, arguments) < 0)
         billet_text_copy(text, sizeof(text), "message could not be written");
+    billet_redact_text(text);
     billet_text_escape(error->message, sizeof(error->message), text);
 }
 
@@ -145,6 +147,7 @@ billet_error_wrap(struct billet_error *error, const char *format, ...)
     if (vsnprintf(context, sizeof(context), format, arguments) < 0)
         context[0] = '\0';
     va_end(arguments);
+    billet_redact_text(context);
     billet_text_escape(clean, sizeof(clean), context);
     snprintf(whole, sizeof(whole), "%s: %s", clean, error->message);
     billet_text_copy(error->message, sizeof(error->message), whole);
@@ -164,6 +167,7 @@ billet_error_hint(struct billet_error *error, const char *format, ...)
     if (vsnprintf(text, sizeof(text), format, arguments) < 0)
         text[0] = '\0';
     va_end(arguments);
+    billet_redact_text(text);
     billet_text_escape(error->hint, sizeof(error->hint), text);
     errno = saved;
     return returned_class(error);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/redact.h"
 #include "base/text.h"
 
 static const char *log_program = "billet";
@@ -48,8 +49,10 @@ billet_log(int level, const char *format, ...)
         return;
     va_list arguments;
     va_start(arguments, format);
-    if (vsnprintf(text, sizeof(text), format, arguments) >= 0)
+    if (vsnprintf(text, sizeof(text), format, arguments) >= 0) {
+        billet_redact_text(text);
         write_line(level, text);
+    }
     va_end(arguments);
     errno = saved;
 }

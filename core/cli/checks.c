@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "cli/output.h"
 #include "run/resolve.h"
+#include "run/secrets.h"
 #include "run/status.h"
 
 void
@@ -57,11 +58,43 @@ visit_check(int outcome, const char *name, const char *message, const char *hint
 }
 
 static void
-probe_with(struct cli_checks *checks, const char *driver, const struct billet_settings *settings)
+refused_secret(const char *option, const struct billet_error *error, void *context)
+{
+    char name[128];
+    snprintf(name, sizeof(name), "secret %.100s", option);
+    cli_checks_error(context, name, error);
+}
+
+/* What its secrets can be refused for; then the values that the driver's probe needs. */
+static int
+resolve_secrets(struct cli_checks *checks, const struct billet_environment *environment,
+                const struct billet_driver_info *info, struct billet_run_secrets *secrets,
+                struct billet_error *error)
+{
+    struct billet_run_secrets_for wanted = {
+        .environment = environment, .info = info, .purpose = "probe", .command = true};
+    size_t before = checks->failures;
+    if (!billet_run_secrets_any(&wanted))
+        return 0;
+    int result =
+        billet_run_secrets_check(checks->cli->context, &wanted, refused_secret, checks, error);
+    if (result == 0 && checks->failures > before)
+        return 1;
+    if (result == 0)
+        cli_checks_add(checks, BILLET_CHECK_PASS, "secrets", "every reference resolves here", "");
+    wanted.command = false;
+    return result < 0 ? result
+                      : billet_run_secrets_resolve(checks->cli->context, &wanted, secrets, error);
+}
+
+static void
+probe_with(struct cli_checks *checks, const struct billet_environment *environment)
 {
     struct cli *cli = checks->cli;
+    const char *driver = environment->driver;
     struct billet_driver_client *client = NULL;
-    struct billet_driver_call call = {.settings = settings};
+    struct billet_driver_call call = {.settings = &environment->driver_settings};
+    struct billet_run_secrets secrets = {0};
     char what[512];
 
     billet_error_clear(&cli->error);
@@ -73,10 +106,15 @@ probe_with(struct cli_checks *checks, const char *driver, const struct billet_se
         result = billet_driver_check_config(client, &call, &cli->error);
     }
     if (result == 0)
+        result =
+            resolve_secrets(checks, environment, billet_driver_info(client), &secrets, &cli->error);
+    billet_run_secrets_give(&secrets, &call);
+    if (result == 0)
         result = billet_driver_probe(client, &call, visit_check, checks, &cli->error);
     if (result < 0)
         cli_checks_error(checks, driver, &cli->error);
     billet_driver_stop(client);
+    billet_run_secrets_free(&secrets);
 }
 
 void
@@ -92,14 +130,14 @@ cli_checks_driver(struct cli_checks *checks, const char *driver)
     if (billet_prepare_environment(checks->cli->context, &environment, &checks->cli->error) < 0)
         cli_checks_error(checks, driver, &checks->cli->error);
     else
-        probe_with(checks, driver, &environment.driver_settings);
+        probe_with(checks, &environment);
     billet_environment_free(&environment);
 }
 
 void
 cli_checks_environment(struct cli_checks *checks, const struct billet_environment *environment)
 {
-    probe_with(checks, environment->driver, &environment->driver_settings);
+    probe_with(checks, environment);
 }
 
 int

@@ -60,7 +60,8 @@ complete_value(struct cli_completion *completion)
 static void
 complete_section(struct cli_completion *completion)
 {
-    static const char *const kinds[] = {"billet", "store", "driver", "environment", NULL};
+    static const char *const kinds[] = {"billet", "secrets",     "store",
+                                        "driver", "environment", NULL};
     if (completion->arguments.count == 0) {
         cli_offer_words(completion, kinds);
         return;
@@ -91,7 +92,8 @@ complete_argument(struct cli_completion *completion)
         complete_section(completion);
     else if (!first)
         return;
-    else if (is_verb(completion, "exec") || is_verb(completion, "shell"))
+    else if (is_verb(completion, "exec") || is_verb(completion, "shell") ||
+             is_verb(completion, "push") || is_verb(completion, "pull"))
         cli_offer_leases(completion, true);
     else if (is_verb(completion, "lease show"))
         cli_offer_leases(completion, false);

@@ -13,7 +13,29 @@
 #include "cli/command.h"
 #include "cli/output.h"
 #include "run/resolve.h"
+#include "run/secrets.h"
 #include "run/status.h"
+
+struct refusals {
+    struct billet_diagnostics *found;
+    const struct billet_origin *place;
+    const char *who;
+    const struct billet_environment *environment;
+};
+
+/* A reference that would not resolve, at the line where it is written. */
+static void
+add_refusal(const char *option, const struct billet_error *error, void *context)
+{
+    const struct refusals *refusals = context;
+    const struct billet_setting *setting =
+        billet_settings_get(&refusals->environment->settings, option);
+    const struct billet_origin *place = setting != NULL ? &setting->origin : refusals->place;
+    billet_diagnostics_add(
+        refusals->found, BILLET_DIAGNOSTIC_ERROR, place != NULL ? place->text : "the store",
+        place != NULL ? place->line : 0, place != NULL ? place->column : 0, error->code, "%s%s%s",
+        error->message, error->hint[0] != '\0' ? ": " : "", error->hint);
+}
 
 /* Values of one environment against its driver's table; a driver that cannot be asked is a finding.
  */
@@ -45,6 +67,13 @@ check_environment(struct cli *cli, struct billet_environment *environment,
             result = 0; /* already among the findings */
         else
             result = billet_driver_check_config(client, &call, &error);
+        struct refusals refusals = {
+            .found = found, .place = place, .who = who, .environment = environment};
+        const struct billet_run_secrets_for wanted = {
+            .environment = environment, .info = info, .purpose = "check", .command = true};
+        if (result == 0)
+            result =
+                billet_run_secrets_check(cli->context, &wanted, add_refusal, &refusals, &error);
     }
     const char *where = place != NULL ? place->text : "the store";
     if (result < 0)
@@ -186,7 +215,7 @@ show_section(struct cli *cli, const char *kind, const char *name,
 static int
 run_show(struct cli *cli)
 {
-    static const char *const always[] = {"billet", "store", NULL};
+    static const char *const always[] = {"billet", "secrets", "store", NULL};
     bool origin = false;
     for (int id; (id = cli_next(cli, false)) != 0;) {
         if (id < 0)

@@ -15,6 +15,7 @@
 #include "cli/environment_form.h"
 #include "cli/output.h"
 #include "run/resolve.h"
+#include "run/secrets.h"
 #include "run/status.h"
 
 /* ---- list ---------------------------------------------------------------- */
@@ -214,6 +215,8 @@ run_create(struct cli *cli)
     if (result == 0)
         result =
             billet_store_of(store)->environment_insert(store, &environment, &activity, &cli->error);
+    if (result == 0)
+        result = billet_run_secrets_bind(cli->context, &environment, &cli->error);
     struct billet_environment saved = BILLET_ENVIRONMENT_INIT;
     if (result == 0 && cli->json)
         result = billet_store_of(store)->environment_get(store, environment.tenant, name, &saved,
@@ -264,6 +267,8 @@ run_edit(struct cli *cli)
     if (result == 0)
         result =
             billet_store_of(store)->environment_update(store, &environment, &activity, &cli->error);
+    if (result == 0)
+        result = billet_run_secrets_bind(cli->context, &environment, &cli->error);
     billet_environment_free(&environment);
     cli_environment_form_free(&form);
     return result < 0 ? cli_fail(cli) : BILLET_EXIT_OK;
@@ -390,6 +395,11 @@ run_delete(struct cli *cli)
         note(cli, "environment.removed", &environment, &activity, &details);
         result = billet_store_of(store)->environment_remove(store, environment.tenant, name,
                                                             &activity, &cli->error);
+        /* Another one of that name begins with no secrets. */
+        const struct billet_secret_table *table = billet_store_of(store)->secrets;
+        if (result == 0 && table != NULL)
+            result =
+                table->unbind(store, cli->context->tenant, name, NULL, NULL, NULL, &cli->error);
     }
     billet_strings_free(&dependents.table.cells);
     billet_environment_free(&environment);

@@ -21,6 +21,11 @@ read_draft(struct cli *cli, const char *file, struct billet_environment *environ
     int result = billet_environment_from_file(file, environment, &found, &cli->error);
     int first = billet_diagnostics_error(&found, &cli->error);
     billet_diagnostics_free(&found);
+    /* Nothing is bound to what nobody saved, whatever name it takes. */
+    free(environment->source);
+    environment->source = strdup("draft");
+    if (result == 0 && environment->source == NULL)
+        result = billet_error_no_memory(&cli->error);
     return first < 0 ? first : result;
 }
 

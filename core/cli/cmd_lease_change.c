@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "cli/exchange.h"
 #include "cli/output.h"
 #include "cli/run_options.h"
 #include "lease/reaper.h"
@@ -56,16 +57,39 @@ run_acquire(struct cli *cli)
 
 /* ---- release, destroy ---------------------------------------------------------- */
 
+/* What changed there comes back before it is gone. A lease that has ended, or that somebody uses,
+ * is judged by the release itself. */
+static int
+bring_back(struct cli *cli, const char *lease)
+{
+    struct billet_lease_session session = BILLET_LEASE_SESSION_INIT;
+    struct billet_store *store = NULL;
+    int result = billet_context_store(cli->context, &store, &cli->error);
+    if (result == 0)
+        result = billet_lease_attach(&session, store, cli->context->tenant, lease,
+                                     cli->context->actor, &cli->error);
+    bool held = result == 0 && session.lease.state == BILLET_LEASE_RETAINED;
+    billet_lease_session_free(&session);
+    if (!held)
+        return result;
+    result = cli_bring_back(cli, lease);
+    return result < 0 ? billet_error_hint(&cli->error, "'billet lease release --discard' ends the "
+                                                       "lease and gives the changes up")
+                      : 0;
+}
+
 /* Each lease on its own: one that fails does not keep the others from ending. */
 static int
 end_leases(struct cli *cli, bool force)
 {
     struct billet_signals signals = BILLET_SIGNALS_INIT;
     bool forget = false;
+    bool discard = force;
     for (int id; (id = cli_next(cli, false)) != 0;) {
         if (id < 0)
             return cli_usage_status(cli);
         forget = forget || id == 'f';
+        discard = discard || id == 'd';
     }
     if (cli->arguments.count == 0)
         return cli_usage(cli, "usage: billet %s %s", cli->command->name, cli->command->synopsis);
@@ -77,6 +101,10 @@ end_leases(struct cli *cli, bool force)
     for (size_t i = 0; i < cli->arguments.count; i++) {
         billet_error_clear(&cli->error);
         const char *lease = cli->arguments.items[i];
+        if (!discard && bring_back(cli, lease) < 0) {
+            status = cli_fail(cli);
+            continue;
+        }
         int result = forget ? billet_run_forget_lease(cli->context, lease, &cli->error)
                             : billet_run_end_lease(cli->context, lease, force, &cli->error);
         if (result < 0)
@@ -204,10 +232,18 @@ const struct cli_command cli_lease_acquire = {"lease acquire",
                                               false};
 
 static const char *const release_examples[] = {"billet lease release 0193c1f0", NULL};
-const struct cli_command cli_lease_release = {
-    "lease release",   "LEASE...", "End leases that no command is using",
-    "billet-lease(1)", NULL,       release_examples,
-    run_release,       false};
+static const struct cli_option release_options[] = {
+    {"discard", 'd', NULL, "give up what changed in the workspace there"},
+    CLI_OPTION_END,
+};
+const struct cli_command cli_lease_release = {"lease release",
+                                              "[--discard] LEASE...",
+                                              "End leases that no command is using",
+                                              "billet-lease(1)",
+                                              release_options,
+                                              release_examples,
+                                              run_release,
+                                              false};
 static const struct cli_option destroy_options[] = {
     {"forget", 'f', NULL, "end the record though the resource stays"},
     CLI_OPTION_END,

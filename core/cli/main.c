@@ -19,6 +19,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/output.h"
+#include "cli/secret_input.h"
 #include "config.h"
 #include "run/status.h"
 
@@ -31,6 +32,7 @@ cli_open(struct cli *cli, bool tolerant)
     billet_error_clear(&cli->error);
     if (billet_context_open(&cli->request, tolerant, &cli->context, &cli->error) < 0)
         return cli_fail(cli);
+    cli_secrets_can_ask(cli->context, -1);
     static const int levels[] = {BILLET_LOG_ERROR, BILLET_LOG_WARNING, BILLET_LOG_INFO,
                                  BILLET_LOG_DEBUG};
     const struct billet_value *level =
@@ -106,12 +108,12 @@ print_group(FILE *to, const char *group)
 static int
 unknown_verb(int argc, char **argv)
 {
-    const char *names[64];
+    const char *names[128];
     size_t count = 0;
     char word[130];
     snprintf(word, sizeof(word), "%.64s%s%.64s", argv[0], argc > 1 ? " " : "",
              argc > 1 ? argv[1] : "");
-    for (const struct cli_command *const *c = cli_commands; *c != NULL && count < 63; c++)
+    for (const struct cli_command *const *c = cli_commands; *c != NULL && count < 127; c++)
         names[count++] = (*c)->name;
     names[count] = NULL;
     const char *near = billet_text_nearest(word, names);

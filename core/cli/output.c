@@ -7,14 +7,17 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/redact.h"
 #include "base/text.h"
 
 void
 cli_print_json(json_t *object)
 {
-    if (object == NULL || json_dumpf(object, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY) != 0)
-        fputs("null", stdout);
-    fputc('\n', stdout);
+    cleanup_free char *text =
+        object != NULL ? json_dumps(object, JSON_INDENT(2) | JSON_ENCODE_ANY) : NULL;
+    if (text != NULL)
+        billet_redact_text(text);
+    printf("%s\n", text != NULL ? text : "null");
     json_decref(object);
 }
 

@@ -173,7 +173,59 @@ cli_run_prepare(struct cli *cli, struct cli_run *run)
     if (billet_signals_open(&run->signals, &cli->error) < 0)
         return cli_fail(cli);
     run->request.session.signals = &run->signals;
+    run->request.session.progress = cli_progress_tell;
+    run->request.session.progress_context = &run->progress;
     return 0;
+}
+
+/* How the workspace was brought in, and what came back. */
+static json_t *
+workspace_json(const struct billet_run_result *result)
+{
+    json_t *object = json_pack("{s:s}", "mode", billet_workspace_mode_name(result->workspace_mode));
+    if (result->workspace_mode < BILLET_WORKSPACE_OVERLAY)
+        return object;
+    json_object_set_new(object, "sent_files", json_integer((json_int_t)result->sent_files));
+    json_object_set_new(object, "sent_bytes", json_integer((json_int_t)result->sent_bytes));
+    if (result->ran && result->report_is_whole)
+        json_object_set_new(object, "returned", cli_report_json(&result->report));
+    return object;
+}
+
+/* The error of a run whose command did well, and whose changes met others. */
+static void
+set_conflicts(const struct billet_run_result *result, struct billet_error *error)
+{
+    size_t count =
+        result->report.totals[BILLET_REPORT_CONFLICT] + result->report.totals[BILLET_REPORT_KEPT];
+    billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "workspace_conflicts",
+                     "%zu path%s changed on both sides: the workspace keeps its own", count,
+                     count == 1 ? "" : "s");
+    error->retryable = 0;
+    billet_error_hint(error, "the other version is beside each, named *.billet-conflict-*");
+}
+
+/* What came back, and what is to be done about it. */
+static void
+tell_workspace(struct cli_run *run, const struct billet_run_result *result,
+               struct billet_error *conflicts)
+{
+    int status_fd = run->request.exec.status_fd;
+    cli_progress_end(&run->progress);
+    if (!result->ran || result->workspace_mode < BILLET_WORKSPACE_OVERLAY)
+        return;
+    billet_status_write(status_fd, "workspace", workspace_json(result));
+    if (result->return_error.error_class != 0) {
+        billet_log_error(&result->return_error);
+        billet_status_write(status_fd, "return_error", billet_error_json(&result->return_error));
+        return;
+    }
+    cli_report_tell(&result->report);
+    if (!billet_report_has_conflicts(&result->report))
+        return;
+    set_conflicts(result, conflicts);
+    billet_log_error(conflicts);
+    billet_status_write(status_fd, "return_error", billet_error_json(conflicts));
 }
 
 static void
@@ -187,8 +239,12 @@ print_result(const struct cli *cli, const struct billet_run_result *result, int 
     json_t *object = json_pack("{s:s, s:s, s:b, s:o, s:o}", "format_version", BILLET_FORMAT_VERSION,
                                "lease", result->lease, "held", result->held, "exit",
                                billet_ending_json(&result->ending), "steps_ms", steps);
+    if (result->workspace_mode > BILLET_WORKSPACE_NONE)
+        json_object_set_new(object, "workspace", workspace_json(result));
     if (status < 0)
         json_object_set_new(object, "error", billet_error_json(&cli->error));
+    if (result->return_error.error_class != 0)
+        json_object_set_new(object, "return_error", billet_error_json(&result->return_error));
     if (result->release_error.error_class != 0)
         json_object_set_new(object, "release_error", billet_error_json(&result->release_error));
     cli_print_json(object);
@@ -223,10 +279,10 @@ explain(const struct cli_run *run, const struct billet_ending *ending)
 }
 
 int
-cli_run_finish(struct cli *cli, struct cli_run *run, const struct billet_run_result *result,
-               int status)
+cli_run_finish(struct cli *cli, struct cli_run *run, struct billet_run_result *result, int status)
 {
     int status_fd = run->request.exec.status_fd;
+    struct billet_error conflicts = BILLET_ERROR_INIT;
     if (status < 0) {
         billet_log_error(&cli->error);
         billet_status_write(status_fd, "error", billet_error_json(&cli->error));
@@ -235,6 +291,10 @@ cli_run_finish(struct cli *cli, struct cli_run *run, const struct billet_run_res
     } else {
         explain(run, &result->ending);
     }
+    tell_workspace(run, result, &conflicts);
+    bool returned = result->return_error.error_class == 0;
+    if (returned)
+        result->return_error = conflicts;
     if (result->release_error.error_class != 0) {
         billet_log_error(&result->release_error);
         billet_status_write(status_fd, "release_error", billet_error_json(&result->release_error));
@@ -244,9 +304,13 @@ cli_run_finish(struct cli *cli, struct cli_run *run, const struct billet_run_res
                    result->lease);
     if (cli->json)
         print_result(cli, result, status);
+    int ended = billet_ending_status(&result->ending);
+    if (!returned || (result->return_error.error_class != 0 && ended == 0))
+        ended = BILLET_EXIT_FAILED;
+    billet_report_free(&result->report);
     if (status < 0 && result->ending.outcome != BILLET_OUTCOME_CANCELLED)
         return BILLET_EXIT_FAILED;
-    return billet_ending_status(&result->ending);
+    return ended;
 }
 
 void

@@ -7,6 +7,7 @@
 #define BILLET_CLI_RUN_OPTIONS_H
 
 #include "cli/command.h"
+#include "cli/report.h"
 #include "run/run.h"
 
 enum {
@@ -28,6 +29,7 @@ struct cli_run {
     struct billet_strings variables;
     struct billet_signals signals;
     char *command_text;
+    struct cli_progress progress;
     bool no_input;
 };
 
@@ -37,8 +39,8 @@ int cli_run_option(struct cli *cli, struct cli_run *run, int id);
 int cli_run_command(struct cli *cli, struct cli_run *run, size_t first);
 /* Streams, signals, pty. 0 or an exit status. */
 int cli_run_prepare(struct cli *cli, struct cli_run *run);
-/* Say how it ended and give the exit status. status: what billet_run returned. */
-int cli_run_finish(struct cli *cli, struct cli_run *run, const struct billet_run_result *result,
+/* Say how it ended and give the exit status; frees the report. status: what billet_run returned. */
+int cli_run_finish(struct cli *cli, struct cli_run *run, struct billet_run_result *result,
                    int status);
 void cli_run_free(struct cli_run *run);
 

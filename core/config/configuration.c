@@ -85,6 +85,18 @@ static const struct billet_option billet_options[] = {
      .text = "How long any other call of a driver may take, a run's command excepted."},
 };
 
+static const struct billet_option secrets_options[] = {
+    {.name = "keyring",
+     .type = BILLET_OPTION_PATH,
+     .text = "The file of the keys that seal secrets. When absent, keyring beside billet.conf: "
+             "in /etc/billet for root, in ~/.config/billet for others."},
+    {.name = "require_mlock",
+     .type = BILLET_OPTION_BOOLEAN,
+     .default_value = "no",
+     .text = "Whether a secret is refused when memory cannot be locked, so that swap might see "
+             "it. Otherwise billet warns."},
+};
+
 #define DRIVER_OPTIONS(enabled_default)                                                       \
     {                                                                                         \
         {.name = "enabled",                                                                   \
@@ -130,7 +142,24 @@ static const struct billet_option environment_options[] = {
     {.name = "workspace",
      .type = BILLET_OPTION_CHOICE,
      .choices = workspaces,
-     .text = "How the workspace is brought in; the driver's own way when absent."},
+     .text = "How the workspace is brought in; the driver's own way when absent. in_place: it is "
+             "the directory itself, without isolation. bind: the directory itself, mounted. "
+             "overlay: a view whose changes are merged into the workspace afterwards. copy: a copy "
+             "that is carried there and back."},
+    {.name = "workspace_exclude",
+     .type = BILLET_OPTION_LIST,
+     .maximum = 1000,
+     .text = "Patterns in the grammar of gitignore(5): what they name neither goes out nor comes "
+             "back. With overlay and copy."},
+    {.name = "workspace_preserve",
+     .type = BILLET_OPTION_LIST,
+     .maximum = 1000,
+     .text = "Patterns of what goes out and is never changed or deleted by what comes back."},
+    {.name = "workspace_ignored",
+     .type = BILLET_OPTION_BOOLEAN,
+     .default_value = "no",
+     .text = "Whether what .gitignore names, and directories like node_modules or .venv, travels "
+             "too."},
     {.name = "timeout",
      .type = BILLET_OPTION_DURATION,
      .maximum = YEAR_NS,
@@ -144,6 +173,11 @@ static const struct billet_option environment_options[] = {
      .type = BILLET_OPTION_BOOLEAN,
      .default_value = "no",
      .text = "Whether the resource is kept after a run and given to the next one like it."},
+    {.name = "redact_output",
+     .type = BILLET_OPTION_BOOLEAN,
+     .default_value = "yes",
+     .text = "Whether the values of secrets among the environment's variables are masked in what "
+             "its commands print."},
 };
 
 /* What the sections are: in the order in which they are listed. */
@@ -157,6 +191,7 @@ static const struct kind {
     {.name = "billet", TABLE(billet_options)},
     {.name = "driver", TABLE(driver_options), .named = true, .open = true},
     {.name = "environment", TABLE(environment_options), .named = true, .open = true},
+    {.name = "secrets", TABLE(secrets_options)},
     {.name = "store", TABLE(store_options)},
 };
 

@@ -38,6 +38,8 @@ billet_environment_free(struct billet_environment *environment)
     billet_settings_free(&environment->settings);
     billet_settings_free(&environment->driver_settings);
     billet_strings_free(&environment->variables);
+    billet_strings_free(&environment->workspace_exclude);
+    billet_strings_free(&environment->workspace_preserve);
     *environment = (struct billet_environment)BILLET_ENVIRONMENT_INIT;
 }
 
@@ -57,9 +59,11 @@ billet_environment_copy(struct billet_environment *to, const struct billet_envir
         .created_ns = from->created_ns,
         .updated_ns = from->updated_ns,
         .workspace_mode = from->workspace_mode,
+        .workspace_ignored = from->workspace_ignored,
         .timeout_ns = from->timeout_ns,
         .kill_after_ns = from->kill_after_ns,
         .reuse = from->reuse,
+        .redact_output = from->redact_output,
         .origin = {.line = from->origin.line, .column = from->origin.column},
     };
     bool good = dup_into(&copy.id, from->id) && dup_into(&copy.tenant, from->tenant) &&
@@ -73,6 +77,10 @@ billet_environment_copy(struct billet_environment *to, const struct billet_envir
                 billet_settings_copy(&copy.driver_settings, &from->driver_settings);
     for (size_t i = 0; good && i < from->variables.count; i++)
         good = billet_strings_add(&copy.variables, from->variables.items[i]);
+    for (size_t i = 0; good && i < from->workspace_exclude.count; i++)
+        good = billet_strings_add(&copy.workspace_exclude, from->workspace_exclude.items[i]);
+    for (size_t i = 0; good && i < from->workspace_preserve.count; i++)
+        good = billet_strings_add(&copy.workspace_preserve, from->workspace_preserve.items[i]);
     if (!good) {
         billet_environment_free(&copy);
         return billet_error_no_memory(error);
@@ -273,7 +281,19 @@ sort_setting(struct billet_environment *environment, const struct billet_setting
     return billet_settings_append(&environment->driver_settings, setting);
 }
 
-static void
+static bool
+take_list(const struct billet_config *config, const char *name, struct billet_strings *list)
+{
+    const struct billet_value *value = billet_config_get(config, name);
+    billet_strings_free(list);
+    for (size_t i = 0;
+         value != NULL && value->is_set && value->list != NULL && value->list[i] != NULL; i++)
+        if (!billet_strings_add(list, value->list[i]))
+            return false;
+    return true;
+}
+
+static bool
 take_values(struct billet_environment *environment, const struct billet_values *values)
 {
     /* In the order of the table's choices. */
@@ -287,6 +307,10 @@ take_values(struct billet_environment *environment, const struct billet_values *
     environment->timeout_ns = billet_config_number(&config, "timeout", 0);
     environment->kill_after_ns = billet_config_number(&config, "kill_after", 0);
     environment->reuse = billet_config_number(&config, "reuse", 0) != 0;
+    environment->workspace_ignored = billet_config_number(&config, "workspace_ignored", 0) != 0;
+    environment->redact_output = billet_config_number(&config, "redact_output", 1) != 0;
+    return take_list(&config, "workspace_exclude", &environment->workspace_exclude) &&
+           take_list(&config, "workspace_preserve", &environment->workspace_preserve);
 }
 
 int
@@ -323,7 +347,9 @@ billet_environment_resolve(struct billet_environment *environment,
                                "out of memory");
     else
         billet_options_resolve(options, count, &core, who, &origin, &values, diagnostics);
-    take_values(environment, &values);
+    if (!take_values(environment, &values))
+        billet_diagnostics_add(diagnostics, BILLET_DIAGNOSTIC_ERROR, place, 0, 0, "out_of_memory",
+                               "out of memory");
     billet_values_free(&values);
     billet_settings_free(&core);
     return diagnostics->errors > errors ? -BILLET_CLASS_CONFIG : 0;

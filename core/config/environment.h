@@ -39,9 +39,13 @@ struct billet_environment {
     struct billet_strings variables; /* NAME=VALUE from env.NAME; a VALUE may be a reference */
     char *provision;                 /* command line for sh -c, or NULL */
     int workspace_mode;              /* BILLET_WORKSPACE_*, -1: the driver's default */
-    int64_t timeout_ns;              /* 0: none */
+    struct billet_strings workspace_exclude;  /* patterns */
+    struct billet_strings workspace_preserve; /* patterns */
+    bool workspace_ignored;                   /* ignored and heavy things travel too */
+    int64_t timeout_ns;                       /* 0: none */
     int64_t kill_after_ns;
     bool reuse;
+    bool redact_output;
 
     struct billet_origin origin; /* of the [environment NAME] header; text NULL when unknown */
 };

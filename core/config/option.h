@@ -14,6 +14,7 @@
 
 #include "base/json.h"
 #include "base/strings.h"
+#include "config/reference.h"
 #include "config/setting.h"
 
 /* Is the table itself sound? Names, types, bounds, defaults that parse, patterns that compile, no
@@ -44,12 +45,6 @@ void billet_values_free(struct billet_values *values);
 /* Check one value as text; message without place. Used by interactive entry. */
 int billet_option_check_text(const struct billet_option *option, const char *text,
                              struct billet_error *error);
-
-/* Does the text begin as a reference to a secret does (@secret: @cred: @file: @env: @vault:)? And
- * is it a well-formed one? name is the option or key for the message, which never repeats the text.
- */
-bool billet_secret_is_reference(const char *text);
-int billet_secret_check_reference(const char *name, const char *text, struct billet_error *error);
 
 /* An option table as JSON (the frames) and back. The result of from_json is owned by the caller. */
 struct billet_option_table {

@@ -116,9 +116,9 @@ struct billet_driver_lease {
  * next call. */
 int billet_driver_acquire_begin(struct billet_driver_client *client,
                                 const struct billet_driver_call *call, int64_t ttl_ns,
-                                struct billet_error *error);
+                                uint64_t hints, struct billet_error *error);
 int billet_driver_acquire(struct billet_driver_client *client,
-                          const struct billet_driver_call *call, int64_t ttl_ns,
+                          const struct billet_driver_call *call, int64_t ttl_ns, uint64_t hints,
                           struct billet_driver_lease *lease, struct billet_error *error);
 int billet_driver_resume(struct billet_driver_client *client, const struct billet_driver_call *call,
                          const char *ref, const json_t *facts, bool shared,
@@ -153,6 +153,7 @@ struct billet_driver_exec {
     int columns;
     int64_t timeout_ns;
     int64_t kill_after_ns;
+    uint32_t hints; /* BILLET_HINT_* */
 };
 int billet_driver_exec_begin(struct billet_driver_client *client,
                              const struct billet_driver_call *call,

@@ -340,15 +340,21 @@ take_lease(struct billet_driver_client *client, const char *during, const json_t
     return 0;
 }
 
+static json_t *
+acquire_arguments(int64_t ttl_ns, uint64_t hints)
+{
+    return json_pack("{s:I, s:I}", "ttl", (json_int_t)ttl_ns, "hints", (json_int_t)hints);
+}
+
 int
 billet_driver_acquire_begin(struct billet_driver_client *client,
-                            const struct billet_driver_call *call, int64_t ttl_ns,
+                            const struct billet_driver_call *call, int64_t ttl_ns, uint64_t hints,
                             struct billet_error *error)
 {
     int result = client_ready(client, "acquire", error);
     if (result < 0)
         return result;
-    json_t *arguments = json_pack("{s:I}", "ttl", (json_int_t)ttl_ns);
+    json_t *arguments = acquire_arguments(ttl_ns, hints);
     if (arguments == NULL)
         return billet_error_no_memory(error);
     result = client_send(client, BILLET_OPERATION_acquire, call, arguments, NULL, 0,
@@ -360,7 +366,8 @@ billet_driver_acquire_begin(struct billet_driver_client *client,
 
 int
 billet_driver_acquire(struct billet_driver_client *client, const struct billet_driver_call *call,
-                      int64_t ttl_ns, struct billet_driver_lease *lease, struct billet_error *error)
+                      int64_t ttl_ns, uint64_t hints, struct billet_driver_lease *lease,
+                      struct billet_error *error)
 {
     cleanup_json json_t *result = NULL;
     int outcome = client_ready(client, "acquire", error);
@@ -370,8 +377,8 @@ billet_driver_acquire(struct billet_driver_client *client, const struct billet_d
         outcome = take_answer(client, BILLET_OPERATION_acquire,
                               deadline_of(BILLET_OPERATION_acquire, call), NULL, &result, error);
     else
-        outcome = ask(client, BILLET_OPERATION_acquire, call,
-                      json_pack("{s:I}", "ttl", (json_int_t)ttl_ns), NULL, 0, NULL, &result, error);
+        outcome = ask(client, BILLET_OPERATION_acquire, call, acquire_arguments(ttl_ns, hints),
+                      NULL, 0, NULL, &result, error);
     return outcome < 0 ? outcome : take_lease(client, "acquire", result, lease, error);
 }
 

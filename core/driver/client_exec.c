@@ -39,6 +39,7 @@ billet_driver_exec_begin(struct billet_driver_client *client, const struct bille
         .directory = exec->directory,
         .rows = exec->rows,
         .columns = exec->columns,
+        .hints = exec->hints,
         .timeout_ns = exec->timeout_ns,
         .kill_after_ns = exec->kill_after_ns,
     };

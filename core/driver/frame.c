@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/io.h"
+#include "base/redact.h"
 
 #define FLAG_IN_MEMORY 0x1u
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
@@ -188,6 +189,7 @@ billet_frame_decode(const unsigned char *packet, size_t length, const int *fds, 
         return broken(error, "unknown flags");
     if (header.length > BILLET_FRAME_MAX)
         return broken(error, "oversized");
+    cleanup_free char *masked = NULL;
     const char *text = (const char *)packet + sizeof(header);
     *in_memory = (header.flags & FLAG_IN_MEMORY) != 0;
     if (*in_memory) {
@@ -200,7 +202,17 @@ billet_frame_decode(const unsigned char *packet, size_t length, const int *fds, 
     } else if (header.length != length - sizeof(header)) {
         return broken(error, "its length is not what it says");
     }
-    if (billet_json_parse(text, header.length, &parsed, &why) < 0)
+    size_t text_length = header.length;
+    /* A driver knows secrets and may repeat them: they go no further. */
+    if (billet_redact_any()) {
+        masked = malloc(text_length + 1);
+        if (masked == NULL)
+            return billet_error_no_memory(error);
+        memcpy(masked, text, text_length);
+        text_length = billet_redact_bytes(masked, text_length);
+        text = masked;
+    }
+    if (billet_json_parse(text, text_length, &parsed, &why) < 0)
         return broken(error, why.message);
     if (!json_is_object(parsed))
         return broken(error, "not an object");

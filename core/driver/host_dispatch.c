@@ -129,7 +129,9 @@ run_acquire(struct host_call *call, json_t **result, struct billet_error *error)
 {
     struct billet_error said = BILLET_ERROR_INIT;
     struct billet_acquire args = {.struct_size = sizeof(args),
-                                  .ttl_ns = billet_json_integer(call->arguments, "ttl", 0)};
+                                  .ttl_ns = billet_json_integer(call->arguments, "ttl", 0),
+                                  .hints =
+                                      (uint64_t)billet_json_integer(call->arguments, "hints", 0)};
     struct billet_acquired acquired = {.struct_size = sizeof(acquired)};
     int judged = host_judge(
         call, call->host->loaded.table.acquire(&call->call, &args, &acquired, &said), &said, error);

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "driver/host.h"
 
 #define WATCH_STACK (256 * 1024)
@@ -148,6 +149,39 @@ start_watch(struct watch *watch, pthread_t *thread, struct billet_error *error)
     return 0;
 }
 
+#define VARIABLE "env."
+
+/* Variables that hold secrets come as "env.NAME" beside the secrets of options; what the command
+ * line or billet itself sets goes before them. *first: where they begin in the list. */
+static bool
+add_secret_variables(const struct host_call *call, struct billet_strings *environment,
+                     size_t *first)
+{
+    const char *at = call->secrets;
+    const char *end = at != NULL ? at + call->secrets_size : NULL;
+    *first = environment->count;
+    while (at < end) {
+        const char *value = at + strnlen(at, (size_t)(end - at)) + 1;
+        if (value >= end)
+            return true;
+        const char *next = value + strnlen(value, (size_t)(end - value)) + 1;
+        if (next <= end && billet_text_starts(at, VARIABLE) &&
+            billet_strings_value(environment, at + strlen(VARIABLE)) == NULL &&
+            !billet_strings_format(environment, "%s=%s", at + strlen(VARIABLE), value))
+            return false;
+        at = next;
+    }
+    return true;
+}
+
+/* The driver has handed them over by now. */
+static void
+wipe_variables(const struct billet_strings *environment, size_t first)
+{
+    for (size_t i = first; i < environment->count; i++)
+        explicit_bzero(environment->items[i], strlen(environment->items[i]));
+}
+
 int
 host_exec(struct host_call *call, json_t **result, struct billet_error *error)
 {
@@ -167,6 +201,10 @@ host_exec(struct host_call *call, json_t **result, struct billet_error *error)
         !billet_message_get_exec(call->arguments, &args, &argv, &environment, &call->memory))
         return billet_error_set(error, BILLET_CLASS_INTERNAL, "internal",
                                 "malformed arguments of exec");
+    size_t first_secret;
+    if (!add_secret_variables(call, &environment, &first_secret))
+        return billet_error_no_memory(error);
+    args.environment = billet_strings_list(&environment);
     if ((args.flags & ~(uint64_t)BILLET_EXEC_PTY) != 0)
         return billet_error_set(error, BILLET_CLASS_CONFIG, "value_invalid", "unknown exec flags");
     args.stdin_fd = call->fds[0];
@@ -183,6 +221,7 @@ host_exec(struct host_call *call, json_t **result, struct billet_error *error)
     int32_t returned = host->loaded.table.exec(&call->call, host->handle, &args, &filled, &said);
     wake(stop_fd);
     pthread_join(thread, NULL);
+    wipe_variables(&environment, first_secret);
     outcome = host_judge(call, returned, &said, error);
     if (outcome < 0)
         return outcome;

@@ -164,7 +164,8 @@ json_t *
 billet_message_exec(const struct billet_exec *exec)
 {
     json_t *value =
-        json_pack("{s:I, s:o, s:i, s:i, s:I, s:I}", "flags", (json_int_t)exec->flags, "directory",
+        json_pack("{s:I, s:I, s:o, s:i, s:i, s:I, s:I}", "flags", (json_int_t)exec->flags, "hints",
+                  (json_int_t)exec->hints, "directory",
                   billet_json_bytes(exec->directory != NULL ? exec->directory : ""), "rows",
                   exec->rows, "columns", exec->columns, "timeout", (json_int_t)exec->timeout_ns,
                   "kill_after", (json_int_t)exec->kill_after_ns);
@@ -192,6 +193,7 @@ billet_message_get_exec(const json_t *value, struct billet_exec *exec, struct bi
         !billet_json_list(value, "environment", environment))
         return false;
     exec->flags = (uint64_t)flags;
+    exec->hints = (uint32_t)billet_json_integer(value, "hints", 0);
     exec->argv = billet_strings_list(argv);
     exec->environment = billet_strings_list(environment);
     return true;

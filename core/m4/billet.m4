@@ -51,6 +51,25 @@ AC_CACHE_CHECK([whether a program can be linked with -static], [billet_cv_static
 STATIC_LDFLAGS=
 AS_IF([test "x$billet_cv_static$enable_sanitizers$enable_coverage" = xyesnono], [STATIC_LDFLAGS="-all-static"])
 AC_SUBST([STATIC_LDFLAGS])
+
+dnl billet-guest for hosts of another architecture than this one.
+AC_ARG_WITH([guest-cc-aarch64], [AS_HELP_STRING([--with-guest-cc-aarch64=CC],
+  [also build billet-guest for 64-bit ARM, with this compiler (Debian aarch64-linux-gnu-gcc)])],
+  [], [with_guest_cc_aarch64=no])
+GUEST_CC_AARCH64=
+AS_CASE([$with_guest_cc_aarch64],
+  [no], [],
+  [yes], [GUEST_CC_AARCH64=aarch64-linux-gnu-gcc],
+  [GUEST_CC_AARCH64=$with_guest_cc_aarch64])
+AS_IF([test "x$GUEST_CC_AARCH64" != x], [
+  AS_IF([test "x$host_cpu" = xaarch64],
+    [BILLET_PROBLEM([--with-guest-cc-aarch64: this host is aarch64 itself])],
+    [echo 'int main(void) { return 0; }' >conftest.c
+     AS_IF([$GUEST_CC_AARCH64 -static -o conftest.guest conftest.c 2>&AS_MESSAGE_LOG_FD], [],
+       [BILLET_PROBLEM([--with-guest-cc-aarch64: $GUEST_CC_AARCH64 does not build static programs (Debian gcc-aarch64-linux-gnu and libc6-dev-arm64-cross)])])
+     rm -f conftest.c conftest.guest])])
+AC_SUBST([GUEST_CC_AARCH64])
+AM_CONDITIONAL([GUEST_AARCH64], [test "x$GUEST_CC_AARCH64" != x])
 ])
 
 dnl ---- libraries ----------------------------------------------------------
@@ -60,6 +79,7 @@ PKG_CHECK_MODULES([JANSSON], [jansson >= 2.12], [],
 PKG_CHECK_MODULES([SODIUM], [libsodium >= 1.0.18], [],
   [BILLET_PROBLEM([libsodium >= 1.0.18 is not there (Debian libsodium-dev, Fedora libsodium-devel, Alpine libsodium-dev)])])
 PKG_CHECK_MODULES([SQLITE], [sqlite3 >= 3.37], [have_sqlite=yes], [have_sqlite=no])
+PKG_CHECK_MODULES([PGSQL], [libpq >= 12], [have_pgsql=yes], [have_pgsql=no])
 AM_CONDITIONAL([CROSS_COMPILING], [test "x$cross_compiling" = xyes])
 PKG_CHECK_MODULES([SECCOMP], [libseccomp >= 2.5.0], [have_seccomp=yes], [have_seccomp=no])
 PKG_CHECK_MODULES([CHECK], [check >= 0.15], [have_check=yes], [have_check=no])
@@ -125,11 +145,13 @@ BILLET_PART([driver], [fake], [DRIVER_FAKE], [true], [nothing])
 dnl ---- stores ---------------------------------------------------------------
 AC_DEFUN([BILLET_STORES], [
 AC_ARG_WITH([store], [AS_HELP_STRING([--with-store=LIST],
-  [store modules to build: auto (default), all, none, or a list of: sqlite])],
+  [store modules to build: auto (default), all, none, or a list of: sqlite, pgsql])],
   [], [with_store=auto])
-BILLET_CHOOSE([store], [$with_store], [sqlite], [store])
+BILLET_CHOOSE([store], [$with_store], [sqlite pgsql], [store])
 BILLET_PART([store], [sqlite], [STORE_SQLITE], [test "x$have_sqlite" = xyes],
   [sqlite3 >= 3.37 (Debian libsqlite3-dev, Fedora sqlite-devel, Alpine sqlite-dev)])
+BILLET_PART([store], [pgsql], [STORE_PGSQL], [test "x$have_pgsql" = xyes],
+  [libpq >= 12 (Debian libpq-dev, Fedora libpq-devel, Alpine libpq-dev)])
 ])
 
 dnl ---- programs that only developers and tests need ---------------------------
@@ -170,6 +192,7 @@ BILLET_ROW([driver], [sandbox])
 BILLET_ROW([driver], [ssh])
 BILLET_ROW([driver], [fake])
 BILLET_ROW([store], [sqlite])
+BILLET_ROW([store], [pgsql])
 if test "x$have_check" = xyes; then echo "  unit tests: yes"; else echo "  unit tests: no (needs check >= 0.15)"; fi
 if test "x$enable_sanitizers" != xno; then echo "  sanitizers: $SANITIZER_FLAGS"; fi
 ])

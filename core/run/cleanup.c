@@ -10,6 +10,8 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "lease/lease.h"
+#include "run/secrets.h"
+#include "run/travel.h"
 
 int
 billet_cleanup_settings(const struct billet_lease *lease, struct billet_settings *settings,
@@ -36,12 +38,24 @@ destroy_once(struct billet_context *context, const struct billet_lease *lease,
              struct billet_error *error)
 {
     struct billet_driver_client *client = NULL;
+    struct billet_run_secrets secrets = {0};
     int result = billet_context_start_driver(context, lease->driver, &client, error);
+    if (result == 0) {
+        const struct billet_environment environment = {.name = lease->environment,
+                                                       .driver_settings = *settings};
+        const struct billet_run_secrets_for wanted = {.environment = &environment,
+                                                      .info = billet_driver_info(client),
+                                                      .lease = lease->id,
+                                                      .purpose = "cleanup"};
+        result = billet_run_secrets_resolve(context, &wanted, &secrets, error);
+    }
     if (result == 0) {
         const struct billet_identity identity = billet_lease_identity(lease, context->deployment);
         struct billet_driver_call call = {.identity = &identity, .settings = settings};
+        billet_run_secrets_give(&secrets, &call);
         result = billet_driver_destroy(client, &call, lease->ref, facts, error);
     }
+    billet_run_secrets_free(&secrets);
     *crashed = result < 0 && strcmp(error->code, "driver_crashed") == 0;
     billet_driver_stop(client);
     return result;
@@ -70,6 +84,8 @@ billet_cleanup_resource(struct billet_context *context, const struct billet_leas
         result = destroy_once(context, lease, &settings, facts, &crashed, error);
     }
     billet_settings_free(&settings);
+    if (result == 0)
+        billet_travel_forget(context, lease->id);
     if (result < 0) {
         billet_error_wrap(error, "cannot remove the resource of lease %s", lease->id);
         billet_error_recode(error, "lease_cleanup_failed");

@@ -198,6 +198,8 @@ billet_context_close(struct billet_context *context)
 {
     if (context == NULL)
         return;
+    billet_secrets_close(&context->secrets);
+    free(context->keyring_path);
     billet_store_close(context->store);
     billet_configuration_free(context->configuration);
     billet_configuration_sources_free(context->sources);
@@ -248,8 +250,11 @@ billet_context_store(struct billet_context *context, struct billet_store **store
         int result = billet_context_store_url(context, error);
         if (result < 0)
             return result;
-        bool create = billet_text_starts(context->store_url, "sqlite:");
-        result = billet_store_open(context->store_directories, context->store_url, create,
+        /* Others may have a say in what is kept on a server: see billet db migrate. */
+        enum billet_store_mode mode = billet_text_starts(context->store_url, "sqlite:")
+                                          ? BILLET_STORE_CREATE
+                                          : BILLET_STORE_USE;
+        result = billet_store_open(context->store_directories, context->store_url, mode,
                                    &context->store, error);
         if (result < 0)
             return result;

@@ -14,6 +14,7 @@
 #include "config/configuration.h"
 #include "driver/client.h"
 #include "driver/registry.h"
+#include "secret/secrets.h"
 #include "store/store.h"
 
 struct billet_context {
@@ -31,6 +32,8 @@ struct billet_context {
     char *tenant;
     char *actor; /* "user:NAME" */
     struct billet_store *store;
+    char *keyring_path;            /* NULL until known */
+    struct billet_secrets secrets; /* run/secrets.h; the caller sets how to ask */
     char deployment[40];
 };
 

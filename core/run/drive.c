@@ -14,6 +14,8 @@
 
 #define TICK_NS BILLET_NS_PER_SECOND
 #define SIGNALS_UNTIL_KILL 3
+/* What looks like the beginning of a secret waits this long for more. */
+#define HELD_NS (BILLET_NS_PER_SECOND / 20)
 
 /* A signal that comes before the command runs waits for it this long, then the start is cancelled.
  */
@@ -116,7 +118,7 @@ poll_once(struct loop *loop)
         set[SLOT_SIZE] = (struct pollfd){.fd = loop->drive->signals->size_fd, .events = POLLIN};
     }
     size_t used = billet_streams_poll(&loop->streams, set + SLOT_STREAMS);
-    int64_t wait_ns = TICK_NS;
+    int64_t wait_ns = billet_streams_hold(&loop->streams) ? HELD_NS : TICK_NS;
     if (loop->drive->beat != NULL && loop->lost == 0) {
         int64_t until = loop->next_beat_ns - billet_clock_monotonic();
         wait_ns = until < wait_ns ? (until > 0 ? until : 0) : wait_ns;
@@ -126,6 +128,8 @@ poll_once(struct loop *loop)
         return -errno;
     if (ready > 0)
         billet_streams_step(&loop->streams, set + SLOT_STREAMS);
+    else
+        billet_streams_idle(&loop->streams);
     return 0;
 }
 
@@ -182,6 +186,7 @@ billet_drive(struct billet_drive *drive, struct billet_ending *ending, struct bi
         .pty = drive->pty,
         .timeout_ns = drive->timeout_ns,
         .kill_after_ns = drive->kill_after_ns,
+        .hints = drive->last ? BILLET_HINT_LAST : 0,
     };
 
     *ending = (struct billet_ending){.origin = "billet"};
@@ -189,7 +194,8 @@ billet_drive(struct billet_drive *drive, struct billet_ending *ending, struct bi
         return billet_error_set(error, BILLET_CLASS_CONFIG, "unsupported_adapter_environment",
                                 "driver %s has no terminals", info->name);
     /* With a pty the driver itself relays, and the command never sees these descriptors. */
-    int result = billet_streams_open(&loop.streams, drive->fds, confined && !drive->pty, error);
+    int result = billet_streams_open(&loop.streams, drive->fds, confined && !drive->pty,
+                                     drive->redact, error);
     if (result < 0)
         return result;
     memcpy(exec.fds, loop.streams.command, sizeof(exec.fds));

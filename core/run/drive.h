@@ -24,8 +24,10 @@ struct billet_drive {
     const char *directory; /* "": the workspace */
     int fds[3];            /* the caller's own; -1: /dev/null */
     bool pty;
+    bool redact;        /* mask live secrets in what the command prints */
     int64_t timeout_ns; /* 0: none */
     int64_t kill_after_ns;
+    bool last;                      /* nothing follows but the end of the lease */
     int status_fd;                  /* -1: none */
     struct billet_signals *signals; /* NULL: not forwarded */
     int64_t beat_every_ns;

@@ -76,6 +76,21 @@ succeeded(const struct billet_ending *ending)
     return ending->outcome == BILLET_OUTCOME_EXITED && ending->value == 0;
 }
 
+/* Step 6. Its failure neither hides the command's end nor ends the lease. */
+static void
+take_back(struct billet_session *session, struct billet_run_result *result)
+{
+    result->workspace_mode = session->workspace_mode;
+    result->sent_bytes = session->travel.sent_bytes;
+    result->sent_files = session->travel.sent_files;
+    if (billet_session_bring_back(session, &result->report, &result->return_error) < 0)
+        billet_error_hint(&result->return_error,
+                          "the workspace is as it was, and lease %s is held: 'billet pull' tries "
+                          "again, 'billet lease destroy' gives the changes up",
+                          session->lease.lease.id);
+    result->report_is_whole = session->travel.returned;
+}
+
 int
 billet_run(struct billet_context *context, const struct billet_run_request *request,
            struct billet_run_result *result, struct billet_error *error)
@@ -84,7 +99,8 @@ billet_run(struct billet_context *context, const struct billet_run_request *requ
     int disposition = BILLET_DISPOSE_DESTROY;
 
     *result = (struct billet_run_result){.ending = {.origin = "billet"},
-                                         .release_error = BILLET_ERROR_INIT};
+                                         .release_error = BILLET_ERROR_INIT,
+                                         .return_error = BILLET_ERROR_INIT};
     int status = billet_session_open(&session, context, &request->session, error);
     if (status == 0)
         status = check_interrupted(&request->session, &result->ending, error);
@@ -98,17 +114,25 @@ billet_run(struct billet_context *context, const struct billet_run_request *requ
     }
     if (status == 0)
         status = check_interrupted(&request->session, &result->ending, error);
+    struct billet_session_exec exec = request->exec;
+    exec.last = !request->keep && !request->retain_on_failure;
     if (status == 0)
-        status = billet_session_exec(&session, &request->exec, &result->ending, error);
+        status = billet_session_exec(&session, &exec, &result->ending, error);
     if (status < 0) {
         note_interrupt(&request->session, &result->ending, error);
         billet_session_abort(&session, error);
     } else {
         result->ran = true;
         tell_end(request->exec.status_fd, &result->ending);
+        take_back(&session, result);
         if (request->keep)
             disposition = BILLET_DISPOSE_KEEP;
         else if (request->retain_on_failure && !succeeded(&result->ending))
+            disposition = BILLET_DISPOSE_STOP;
+        if (result->return_error.error_class != 0)
+            disposition = BILLET_DISPOSE_STOP; /* what was changed is there only */
+        else if (disposition != BILLET_DISPOSE_DESTROY &&
+                 billet_session_travel_renew(&session, &result->release_error) < 0)
             disposition = BILLET_DISPOSE_STOP;
         int ended = billet_session_end(
             &session, disposition, held_ttl(context, request->held_ttl_ns), &result->release_error);
@@ -154,7 +178,8 @@ billet_run_hold(struct billet_context *context, const struct billet_session_requ
 {
     struct billet_session session;
     *result = (struct billet_run_result){.ending = {.origin = "billet"},
-                                         .release_error = BILLET_ERROR_INIT};
+                                         .release_error = BILLET_ERROR_INIT,
+                                         .return_error = BILLET_ERROR_INIT};
     int status = billet_session_open(&session, context, request, error);
     if (status == 0)
         status = billet_session_acquire(&session, error);
@@ -183,8 +208,10 @@ billet_run_on_lease(struct billet_context *context, const struct billet_session_
                     struct billet_run_result *result, struct billet_error *error)
 {
     struct billet_session session;
-    *result = (struct billet_run_result){
-        .ending = {.origin = "billet"}, .release_error = BILLET_ERROR_INIT, .held = true};
+    *result = (struct billet_run_result){.ending = {.origin = "billet"},
+                                         .release_error = BILLET_ERROR_INIT,
+                                         .return_error = BILLET_ERROR_INIT,
+                                         .held = true};
     int status = billet_session_attach(&session, context, request, lease, error);
     if (session.lease.lease.id != NULL)
         billet_text_copy(result->lease, sizeof(result->lease), session.lease.lease.id);

@@ -22,6 +22,13 @@ struct billet_run_result {
     bool ran;                          /* the command ended by itself or by billet's doing */
     bool held;                         /* the lease is still there */
     struct billet_error release_error; /* class 0 when the end went well */
+    struct billet_error return_error;  /* class 0 when the changes were brought back, or none had
+                                          to be */
+    int workspace_mode;                /* BILLET_WORKSPACE_* */
+    bool report_is_whole;              /* the changes are in the workspace */
+    struct billet_report report;       /* of what was brought back; billet_report_free */
+    uint64_t sent_bytes;               /* copied to the environment */
+    uint64_t sent_files;
     int64_t step_ns[BILLET_STEP_COUNT];
 };
 
@@ -43,6 +50,16 @@ int billet_run_on_lease(struct billet_context *context,
                         const struct billet_session_request *request, const char *lease,
                         const struct billet_session_exec *exec, struct billet_run_result *result,
                         struct billet_error *error);
+
+/* On a held lease: end what runs on it, and merge what changed there into the workspace (again:
+ * then begin anew from it); or send what changed here. result->workspace_mode below
+ * BILLET_WORKSPACE_OVERLAY: commands work in the directory itself, nothing was to be done. */
+int billet_run_pull(struct billet_context *context, const struct billet_session_request *request,
+                    const char *lease, bool again, struct billet_run_result *result,
+                    struct billet_error *error);
+int billet_run_push(struct billet_context *context, const struct billet_session_request *request,
+                    const char *lease, struct billet_run_result *result,
+                    struct billet_error *error);
 
 /* End a live lease. force: also one that a living process drives (its command is killed). */
 int billet_run_end_lease(struct billet_context *context, const char *lease, bool force,

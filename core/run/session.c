@@ -22,7 +22,7 @@
 #define BEATS_PER_TTL 4
 
 const char *const billet_step_names[BILLET_STEP_COUNT] = {
-    "resolve", "acquire", "realize", "provision", "exec", "release",
+    "resolve", "acquire", "realize", "provision", "exec", "return", "release",
 };
 
 int64_t
@@ -61,42 +61,6 @@ billet_session_note_start(struct billet_session *session, struct billet_error *e
 
 /* ---- opening ---------------------------------------------------------------- */
 
-/* Secret references need the secret store; until a build has it, using one is refused before
- * anything is done, so that a reference is never taken for a value. */
-static int
-refuse_secrets(const struct billet_session *session, struct billet_error *error)
-{
-    const struct billet_environment *environment = &session->environment;
-    for (size_t i = 0; i < session->info->options.count; i++) {
-        const struct billet_option *option = &session->info->options.items[i];
-        if ((option->flags & BILLET_OPTION_SECRET) != 0 &&
-            billet_settings_get(&environment->driver_settings, option->name) != NULL) {
-            billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "secret_unavailable",
-                             "environment '%s' uses a secret for '%s', and this build cannot "
-                             "resolve secrets",
-                             environment->name, option->name);
-            error->retryable = 0;
-            return billet_error_hint(error, "take the setting out of the environment");
-        }
-    }
-    for (size_t i = 0; i < environment->variables.count; i++) {
-        static const char *const kinds[] = {"@secret:", "@cred:", "@file:", "@env:", "@vault:"};
-        const char *value = strchr(environment->variables.items[i], '=') + 1;
-        for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
-            if (billet_text_starts(value, kinds[k])) {
-                billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "secret_unavailable",
-                                 "environment '%s' uses a secret in env.%.*s, and this build "
-                                 "cannot resolve secrets",
-                                 environment->name,
-                                 (int)(value - 1 - environment->variables.items[i]),
-                                 environment->variables.items[i]);
-                error->retryable = 0;
-                return billet_error_hint(error, "give the value with --env on the command line");
-            }
-    }
-    return 0;
-}
-
 static int
 check_configuration(struct billet_session *session, struct billet_error *error)
 {
@@ -110,7 +74,7 @@ check_configuration(struct billet_session *session, struct billet_error *error)
     billet_values_free(&values);
     billet_diagnostics_free(&found);
     if (result == 0)
-        result = refuse_secrets(session, error);
+        result = billet_session_check_secrets(session, error);
     if (result == 0)
         result = billet_driver_check_config(session->client, &session->call, error);
     return result;
@@ -220,6 +184,9 @@ billet_session_fill_variables(struct billet_session *session, struct billet_erro
     for (size_t l = 0; l < 2; l++)
         for (size_t i = 0; lists[l] != NULL && i < lists[l]->count; i++) {
             const char *item = lists[l]->items[i];
+            /* Secrets of the environment reach the command another way. */
+            if (l == 0 && billet_secret_is_reference(strchr(item, '=') + 1))
+                continue;
             cleanup_free char *name = strndup(item, strcspn(item, "="));
             if (name == NULL ||
                 !billet_strings_set(&session->variables, name, strchr(item, '=') + 1))
@@ -258,6 +225,7 @@ begin_lease(struct billet_session *session, struct billet_error *error)
     cleanup_free char *settings = settings_text(session);
     char run[BILLET_UUID_SIZE];
     struct billet_lease wanted = {
+        .id = session->lease_id,
         .tenant = session->context->tenant,
         .environment = session->environment.name,
         .environment_id = session->environment.id,
@@ -284,17 +252,24 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
 {
     struct billet_driver_lease made = {0};
     int64_t start = billet_clock_monotonic();
-    int result = begin_lease(session, error);
+    billet_uuid_make(session->lease_id);
+    int result = billet_session_travel_begin(session, error);
+    if (result == 0)
+        result = begin_lease(session, error);
     if (result < 0)
         return result;
     session->made = true;
     billet_session_fill_identity(session);
-    result =
-        billet_driver_acquire_begin(session->client, &session->call, session->lease.ttl_ns, error);
+    result = billet_session_resolve_secrets(session, error);
+    if (result < 0)
+        return result;
+    uint64_t hints = session->workspace_mode == BILLET_WORKSPACE_NONE ? BILLET_HINT_NO_REALIZE : 0;
+    result = billet_driver_acquire_begin(session->client, &session->call, session->lease.ttl_ns,
+                                         hints, error);
     if (result == 0) {
         billet_store_of(session->store)->expect_change(session->store);
         result = billet_driver_acquire(session->client, &session->call, session->lease.ttl_ns,
-                                       &made, error);
+                                       hints, &made, error);
     }
     if (result < 0) {
         billet_error_wrap(error, "cannot acquire environment '%s'", session->environment.name);
@@ -345,9 +320,15 @@ billet_session_drive(struct billet_session *session, const struct billet_session
                      bool quiet, struct billet_ending *ending, struct billet_error *error)
 {
     billet_session_fill_identity(session);
+    /* A command gets the environment's secrets besides the driver's. */
+    struct billet_driver_call call = session->call;
+    call.secrets = session->secrets.items;
+    call.secret_count = session->secrets.count;
     struct billet_drive drive = {
         .client = session->client,
-        .call = &session->call,
+        .call = &call,
+        .redact = session->environment.redact_output &&
+                  session->secrets.count > session->secrets.driver_count,
         .argv = exec->argv,
         .environment = billet_strings_list(&session->variables),
         .directory = exec->directory != NULL ? exec->directory : "",
@@ -355,6 +336,7 @@ billet_session_drive(struct billet_session *session, const struct billet_session
         .pty = exec->pty,
         .timeout_ns = exec->timeout_ns >= 0 ? exec->timeout_ns : session->environment.timeout_ns,
         .kill_after_ns = session->environment.kill_after_ns,
+        .last = exec->last,
         .status_fd = quiet ? -1 : exec->status_fd,
         .signals = session->request->signals,
         .beat_every_ns = session->lease.ttl_ns / BEATS_PER_TTL,
@@ -392,9 +374,7 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
     int result = 0;
     billet_session_fill_identity(session);
     if (session->workspace_mode != BILLET_WORKSPACE_NONE)
-        result = billet_driver_realize(
-            session->client, &session->call, session->workspace_mode, session->workspace_fd,
-            session->workspace != NULL ? session->workspace : "", directory, &facts, error);
+        result = billet_session_bring_in(session, directory, &facts, error);
     if (result < 0) {
         billet_error_wrap(error, "cannot bring workspace %s into environment '%s'",
                           session->workspace != NULL ? session->workspace : "of the host",
@@ -415,6 +395,15 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
     if (result == 0 && !session->request->no_command)
         result = add_row(session, "exec.started", command_details(session), error);
     return result;
+}
+
+int
+billet_session_add_facts(struct billet_session *session, json_t *facts, struct billet_error *error)
+{
+    cleanup_free char *text = NULL;
+    int result = merge_facts(session->lease.lease.facts, facts, &text, error);
+    const struct billet_lease_facts now = {.facts = text};
+    return result < 0 ? result : billet_lease_update(&session->lease, &now, error);
 }
 
 int
@@ -460,6 +449,20 @@ billet_session_exec(struct billet_session *session, const struct billet_session_
 
 /* ---- the end -------------------------------------------------------------------------- */
 
+/* The handle was given back before what the command changed was collected. */
+static int
+destroy_stopped(struct billet_session *session, struct billet_error *error)
+{
+    cleanup_json json_t *facts = NULL;
+    const char *text = session->lease.lease.facts;
+    session->travel.stopped = false;
+    int result =
+        text != NULL && text[0] != '\0' ? billet_json_parse(text, strlen(text), &facts, error) : 0;
+    return result < 0 ? result
+                      : billet_driver_destroy(session->client, &session->call,
+                                              session->lease.lease.ref, facts, error);
+}
+
 static int
 release_resource(struct billet_session *session, int disposition, struct billet_error *error)
 {
@@ -472,6 +475,10 @@ release_resource(struct billet_session *session, int disposition, struct billet_
             return result;
         billet_log(BILLET_LOG_INFO, "release failed, destroying: %s", error->message);
     }
+    if (disposition == BILLET_DISPOSE_STOP && session->travel.stopped)
+        return 0;
+    if (session->travel.stopped && billet_driver_alive(session->client))
+        return destroy_stopped(session, error);
     if (disposition != BILLET_DISPOSE_DESTROY)
         return billet_error_set(error, BILLET_CLASS_DRIVER, "lease_release_failed",
                                 "the driver is gone; nothing was kept");
@@ -506,7 +513,9 @@ end_with(struct billet_session *session, bool failed, const char *reason,
     /* It has nothing left to do, and ends while the last row is written. */
     if (session->client != NULL)
         billet_driver_dismiss(session->client);
-    return billet_lease_finish(&session->lease, failed, failed ? reason : NULL, error);
+    result = billet_lease_finish(&session->lease, failed, failed ? reason : NULL, error);
+    billet_session_travel_end(session, true);
+    return result;
 }
 
 static int
@@ -556,9 +565,11 @@ billet_session_close(struct billet_session *session)
     }
     billet_driver_stop(session->client);
     session->client = NULL;
+    billet_session_travel_end(session, false);
     billet_lease_session_free(&session->lease);
     billet_environment_free(&session->environment);
     billet_strings_free(&session->variables);
+    billet_run_secrets_free(&session->secrets);
     free(session->workspace);
     free(session->outcome);
     session->workspace = NULL;

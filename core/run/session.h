@@ -14,14 +14,17 @@
 #include "lease/lease.h"
 #include "run/context.h"
 #include "run/drive.h"
+#include "run/secrets.h"
+#include "run/travel.h"
 
-#define BILLET_STEP_COUNT 6
+#define BILLET_STEP_COUNT 7
 enum billet_step {
     BILLET_STEP_RESOLVE,
     BILLET_STEP_ACQUIRE,
     BILLET_STEP_REALIZE,
     BILLET_STEP_PROVISION,
     BILLET_STEP_EXEC,
+    BILLET_STEP_RETURN,
     BILLET_STEP_RELEASE,
 };
 extern const char *const billet_step_names[BILLET_STEP_COUNT];
@@ -39,6 +42,10 @@ struct billet_session_request {
     bool no_command;                        /* nothing is run now: the lease is to be held */
     const struct billet_environment *draft; /* instead of a saved one; prepared */
     struct billet_signals *signals;
+    billet_progress *progress; /* of transfers; or NULL */
+    void *progress_context;
+    bool exchange; /* attach to push or pull: under the lock of the workspace, runs nothing */
+    bool no_wait;  /* fail with workspace_busy at once while another run works on the workspace */
 };
 
 struct billet_session {
@@ -54,8 +61,12 @@ struct billet_session {
     char *workspace; /* absolute, or NULL */
     int workspace_fd;
     int workspace_mode;
-    struct billet_strings variables; /* what the command gets */
-    char *outcome;                   /* JSON of the last command's ending, or NULL */
+    bool mode_is_free; /* nobody asked for this one: another may do */
+    char lease_id[40]; /* made before the lease is */
+    struct billet_travel travel;
+    struct billet_strings variables; /* what the command gets, but for secrets */
+    struct billet_run_secrets secrets;
+    char *outcome; /* JSON of the last command's ending, or NULL */
     bool realized;
     bool held;   /* the driver has a handle for this lease */
     bool shared; /* a second user beside the owner: changes no state */
@@ -79,6 +90,7 @@ struct billet_session_exec {
     bool pty;
     int64_t timeout_ns; /* -1: the environment's */
     int status_fd;
+    bool last; /* the lease is destroyed next, whatever the command does */
 };
 /* Step 5. 0 whatever the command did. */
 int billet_session_exec(struct billet_session *session, const struct billet_session_exec *exec,

@@ -38,6 +38,49 @@ environment_of_lease(struct billet_session *session, struct billet_error *error)
     return billet_cleanup_settings(lease, &session->environment.driver_settings, error);
 }
 
+static int
+read_mode(struct billet_session *session, json_t **facts, struct billet_error *error)
+{
+    const struct billet_lease *lease = &session->lease.lease;
+    int result = lease->facts[0] != '\0'
+                     ? billet_json_parse(lease->facts, strlen(lease->facts), facts, error)
+                     : 0;
+    session->workspace_mode =
+        billet_workspace_mode_by_name(billet_json_string(*facts, BILLET_MODE_FACT, ""));
+    return result;
+}
+
+/* Lock the lease's workspace, then read the lease again: the one that held the lock may have
+ * changed it. */
+static int
+lock_workspace(struct billet_session *session, const char *lease_id, struct billet_error *error)
+{
+    cleanup_json json_t *first = NULL;
+    cleanup_json json_t *now = NULL;
+    const struct billet_lease *lease = &session->lease.lease;
+    billet_text_copy(session->lease_id, sizeof(session->lease_id), lease->id);
+    int result = read_mode(session, &first, error);
+    if (result == 0 && lease->workspace[0] != '\0')
+        result = billet_session_open_workspace(session, lease->workspace, error);
+    if (result == 0)
+        result = environment_of_lease(session, error);
+    if (result == 0)
+        result = billet_session_travel_lock(session, error);
+    if (result < 0 || session->travel.workspace == NULL)
+        return result;
+    billet_lease_session_free(&session->lease);
+    session->lease = (struct billet_lease_session)BILLET_LEASE_SESSION_INIT;
+    result = billet_lease_attach(&session->lease, session->store, session->context->tenant,
+                                 lease_id, session->context->actor, error);
+    if (result == 0 && session->lease.lease.state != BILLET_LEASE_ACTIVE &&
+        session->lease.lease.state != BILLET_LEASE_RETAINED)
+        result = billet_error_set(error, BILLET_CLASS_LOST, "lease_not_live", "lease %s has ended",
+                                  session->lease_id);
+    if (result == 0)
+        result = read_mode(session, &now, error);
+    return result < 0 ? result : billet_session_travel_resume(session, now, error);
+}
+
 int
 billet_session_attach(struct billet_session *session, struct billet_context *context,
                       const struct billet_session_request *request, const char *lease_id,
@@ -58,11 +101,14 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
                          billet_lease_state_name(lease->state));
         result = billet_error_hint(error, "'billet lease list' shows the live ones");
     }
+    if (result == 0 && request->exchange)
+        result = lock_workspace(session, lease_id, error);
     if (result < 0)
         return result;
     session->lease.ttl_ns = billet_session_duration(
         context, lease->state == BILLET_LEASE_RETAINED ? "held_lease_ttl" : "lease_ttl");
-    result = environment_of_lease(session, error);
+    if (session->environment.name == NULL)
+        result = environment_of_lease(session, error);
     if (result == 0)
         result = billet_session_start_driver(session, lease->driver, error);
     if (result == 0)
@@ -74,6 +120,8 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
         result = billet_json_parse(lease->facts, strlen(lease->facts), &facts, error);
     session->call = (struct billet_driver_call){.settings = &session->environment.driver_settings};
     billet_session_fill_identity(session);
+    if (result == 0)
+        result = billet_session_resolve_secrets(session, error);
     if (result < 0)
         return result;
     result = billet_driver_resume(session->client, &session->call, lease->ref, facts, true, &taken,
@@ -84,21 +132,19 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
     }
     json_decref(taken.facts);
     session->held = true;
+    billet_text_copy(session->lease_id, sizeof(session->lease_id), lease->id);
     /* A fresh host knows the lease, not where its workspace is. */
     if (lease->directory[0] != '\0' && lease->workspace[0] != '\0') {
-        cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
-        cleanup_json json_t *more = NULL;
         session->workspace_mode =
             billet_workspace_mode_by_name(billet_json_string(facts, BILLET_MODE_FACT, ""));
-        result = billet_session_open_workspace(session, lease->workspace, error);
+        if (session->workspace == NULL)
+            result = billet_session_open_workspace(session, lease->workspace, error);
         if (result == 0 && session->workspace_mode > BILLET_WORKSPACE_NONE)
-            result = billet_driver_realize(session->client, &session->call, session->workspace_mode,
-                                           session->workspace_fd, session->workspace, &directory,
-                                           &more, error);
+            result = billet_session_bring_again(session, facts, error);
     }
     if (result == 0)
         result = billet_session_fill_variables(session, error);
-    if (result == 0)
+    if (result == 0 && !request->exchange)
         result = billet_session_note_start(session, error);
     return result;
 }

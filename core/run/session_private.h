@@ -30,6 +30,11 @@ void billet_session_fill_identity(struct billet_session *session);
 int billet_session_fill_variables(struct billet_session *session, struct billet_error *error);
 int billet_session_note_start(struct billet_session *session, struct billet_error *error);
 
+/* session_secrets.c. What can be refused before a lease exists; then, with the lease's id on
+ * record, the values: into secrets, and the driver's part into call. */
+int billet_session_check_secrets(struct billet_session *session, struct billet_error *error);
+int billet_session_resolve_secrets(struct billet_session *session, struct billet_error *error);
+
 /* workspace, workspace_fd: the directory as an absolute path, checked and held open. */
 int billet_session_open_workspace(struct billet_session *session, const char *given,
                                   struct billet_error *error);
@@ -38,6 +43,10 @@ int billet_session_choose_mode(struct billet_session *session, struct billet_err
 /* A confined environment gets a project, never the root or a system directory. */
 int billet_session_refuse_dangerous(const struct billet_session *session,
                                     struct billet_error *error);
+
+/* More facts of the lease, written down at once. */
+int billet_session_add_facts(struct billet_session *session, json_t *facts,
+                             struct billet_error *error);
 
 /* One command with the lease's heartbeat. quiet: nothing goes to the status channel. */
 int billet_session_drive(struct billet_session *session, const struct billet_session_exec *exec,

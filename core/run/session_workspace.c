@@ -16,6 +16,19 @@
 #include "base/text.h"
 #include "run/session_private.h"
 
+/* The first that the driver has; COPY when it has none. An overlay cannot write files whose owner or
+ * group an ordinary user's namespace does not map, so it has to be asked for. */
+static int
+preferred(uint64_t modes, bool here)
+{
+    static const int order[] = {BILLET_WORKSPACE_IN_PLACE, BILLET_WORKSPACE_BIND,
+                                BILLET_WORKSPACE_OVERLAY};
+    for (size_t i = here ? 0 : 1; i < sizeof(order) / sizeof(order[0]); i++)
+        if ((modes & (UINT64_C(1) << order[i])) != 0)
+            return order[i];
+    return BILLET_WORKSPACE_COPY;
+}
+
 int
 billet_session_choose_mode(struct billet_session *session, struct billet_error *error)
 {
@@ -35,12 +48,14 @@ billet_session_choose_mode(struct billet_session *session, struct billet_error *
         session->workspace_mode = BILLET_WORKSPACE_NONE;
         return 0;
     }
+    session->mode_is_free = mode < 0;
     if (mode < 0)
-        for (mode = here ? BILLET_WORKSPACE_IN_PLACE : BILLET_WORKSPACE_BIND;
-             mode < BILLET_WORKSPACE_COPY; mode++)
-            if ((info->workspace_modes & (UINT64_C(1) << mode)) != 0)
-                break;
-    if ((info->workspace_modes & (UINT64_C(1) << mode)) == 0) {
+        mode = preferred(info->workspace_modes, here);
+    /* A copy can be handed over as a directory. */
+    bool by_core = here && mode == BILLET_WORKSPACE_COPY &&
+                   (info->workspace_modes &
+                    (1u << BILLET_WORKSPACE_BIND | 1u << BILLET_WORKSPACE_IN_PLACE)) != 0;
+    if (!by_core && (info->workspace_modes & (UINT64_C(1) << mode)) == 0) {
         cleanup_buffer struct billet_buffer known = BILLET_BUFFER_INIT;
         for (int i = 1; i < 8; i++)
             if ((info->workspace_modes & (UINT64_C(1) << i)) != 0)
@@ -50,6 +65,13 @@ billet_session_choose_mode(struct billet_session *session, struct billet_error *
                          "driver %s of environment '%s' has no workspace mode %s", info->name,
                          session->environment.name, billet_workspace_mode_name(mode));
         return billet_error_hint(error, "it has: %s", billet_buffer_text(&known));
+    }
+    /* Nothing carries files to another machine yet. */
+    if (!here && mode == BILLET_WORKSPACE_COPY) {
+        billet_error_set(error, BILLET_CLASS_CONFIG, "unsupported_environment",
+                         "environment '%s' would need a copy of the workspace carried there",
+                         session->environment.name);
+        return billet_error_hint(error, "leave out -w, or set workspace = in_place");
     }
     session->workspace_mode = mode;
     return 0;

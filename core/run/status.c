@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/io.h"
+#include "base/redact.h"
 
 #define FULL_CHANNEL_MS 1000
 
@@ -94,6 +95,7 @@ billet_status_write(int fd, const char *key, json_t *object)
     cleanup_free char *text = json_dumps(line, JSON_COMPACT);
     if (text == NULL)
         return;
+    billet_redact_text(text);
     size_t length = strlen(text);
     text[length] = '\n'; /* in place of the NUL: one write, one line */
     struct pollfd room = {.fd = fd, .events = POLLOUT};

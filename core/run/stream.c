@@ -50,7 +50,7 @@ use_own_terminal(struct billet_relay *relay)
 }
 
 int
-billet_streams_open(struct billet_streams *streams, const int fds[3], bool relayed,
+billet_streams_open(struct billet_streams *streams, const int fds[3], bool relayed, bool redact,
                     struct billet_error *error)
 {
     memset(streams, 0, sizeof(*streams));
@@ -69,12 +69,16 @@ billet_streams_open(struct billet_streams *streams, const int fds[3], bool relay
                 goto failed;
             continue;
         }
-        if (!relayed || may_be_handed_over(fds[i])) {
+        bool masked = redact && i > 0;
+        if (!masked && (!relayed || may_be_handed_over(fds[i]))) {
             streams->command[i] = fds[i];
             continue;
         }
-        relay->buffer = malloc(BILLET_STREAM_BUFFER);
-        if (relay->buffer == NULL || pipe2(ends, O_CLOEXEC) != 0)
+        relay->redact = masked;
+        relay->buffer_size = BILLET_STREAM_BUFFER;
+        relay->buffer = malloc(relay->buffer_size);
+        relay->raw = masked ? malloc(BILLET_STREAM_BUFFER) : NULL;
+        if (relay->buffer == NULL || (masked && relay->raw == NULL) || pipe2(ends, O_CLOEXEC) != 0)
             goto failed;
         relay->input = i == 0;
         relay->from = i == 0 ? fds[i] : ends[0];
@@ -121,6 +125,9 @@ relay_close(struct billet_relay *relay)
     relay->length = 0;
     free(relay->buffer);
     relay->buffer = NULL;
+    free(relay->raw);
+    relay->raw = NULL;
+    billet_redact_stream_free(&relay->mask);
 }
 
 size_t
@@ -146,9 +153,71 @@ billet_streams_poll(struct billet_streams *streams, struct pollfd *set)
     return used;
 }
 
+static bool
+relay_room(struct billet_relay *relay, size_t length)
+{
+    size_t need = billet_redact_stream_room(&relay->mask, length);
+    if (need <= relay->buffer_size)
+        return true;
+    char *grown = realloc(relay->buffer, need);
+    if (grown == NULL)
+        return false;
+    relay->buffer = grown;
+    relay->buffer_size = need;
+    return true;
+}
+
+/* The same through the mask. What cannot be masked is not passed on. */
+static void
+relay_read_masked(struct billet_relay *relay)
+{
+    bool good = true;
+    ssize_t got = read(relay->from, relay->raw, BILLET_STREAM_BUFFER);
+    if (got < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    relay->ended = got <= 0;
+    relay->start = 0;
+    if (!relay_room(relay, got > 0 ? (size_t)got : 0)) {
+        relay->ended = true;
+        return;
+    }
+    relay->length = got > 0 ? billet_redact_stream_feed(&relay->mask, relay->raw, (size_t)got,
+                                                        relay->buffer, &good)
+                            : billet_redact_stream_end(&relay->mask, relay->buffer);
+    if (got > 0)
+        explicit_bzero(relay->raw, (size_t)got);
+    relay->ended = relay->ended || !good;
+}
+
+bool
+billet_streams_hold(const struct billet_streams *streams)
+{
+    for (int i = 1; i < 3; i++)
+        if (streams->relay[i].redact && streams->relay[i].from >= 0 &&
+            streams->relay[i].mask.held_count > 0)
+            return true;
+    return false;
+}
+
+void
+billet_streams_idle(struct billet_streams *streams)
+{
+    for (int i = 1; i < 3; i++) {
+        struct billet_relay *relay = &streams->relay[i];
+        if (!relay->redact || relay->from < 0 || relay->length > 0 || !relay_room(relay, 0))
+            continue;
+        relay->start = 0;
+        relay->length = billet_redact_stream_idle(&relay->mask, relay->buffer);
+    }
+}
+
 static void
 relay_read(struct billet_relay *relay)
 {
+    if (relay->redact) {
+        relay_read_masked(relay);
+        return;
+    }
     ssize_t got = read(relay->from, relay->buffer, BILLET_STREAM_BUFFER);
     if (got > 0) {
         relay->start = 0;
@@ -218,6 +287,23 @@ has_pending(const struct billet_streams *streams)
     return false;
 }
 
+/* Nothing follows any more: what is held goes out. True when there was something. */
+static bool
+end_masks(struct billet_streams *streams)
+{
+    bool any = false;
+    for (int i = 1; i < 3; i++) {
+        struct billet_relay *relay = &streams->relay[i];
+        if (!relay->redact || relay->from < 0 || relay->mask.held_count == 0 ||
+            !relay_room(relay, 0))
+            continue;
+        relay->start = 0;
+        relay->length = billet_redact_stream_end(&relay->mask, relay->buffer);
+        any = true;
+    }
+    return any;
+}
+
 bool
 billet_streams_drain(struct billet_streams *streams, int64_t deadline_ns)
 {
@@ -234,6 +320,8 @@ billet_streams_drain(struct billet_streams *streams, int64_t deadline_ns)
         int ready = poll(set, count, (int)(left_ms > INT_MAX ? INT_MAX : left_ms));
         if (ready < 0 && errno != EINTR)
             return true;
+        if (ready == 0 && !pending && end_masks(streams))
+            continue;
         if (ready == 0)
             return !pending;
         if (ready > 0)

@@ -15,6 +15,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/redact.h"
+
 #define BILLET_STREAM_BUFFER 65536
 #define BILLET_STREAM_POLL_MAX 6
 
@@ -31,6 +33,10 @@ struct billet_relay {
     int from_slot; /* in the poll set of this round, -1 none */
     int to_slot;
     char *buffer;
+    bool redact; /* live secrets are masked on the way */
+    char *raw;   /* then: what was read, before that */
+    size_t buffer_size;
+    struct billet_redact_stream mask;
 };
 
 struct billet_streams {
@@ -41,8 +47,8 @@ struct billet_streams {
 };
 
 /* fds: the caller's stdin, stdout, stderr (-1: /dev/null). relayed: do not hand over terminals and
- * files. */
-int billet_streams_open(struct billet_streams *streams, const int fds[3], bool relayed,
+ * files. redact: relay stdout and stderr in any case, and mask live secrets in them. */
+int billet_streams_open(struct billet_streams *streams, const int fds[3], bool relayed, bool redact,
                         struct billet_error *error);
 /* The driver host has its duplicates: close ours, so that ends of file arrive. */
 void billet_streams_handed_over(struct billet_streams *streams);
@@ -50,6 +56,10 @@ void billet_streams_handed_over(struct billet_streams *streams);
 size_t billet_streams_poll(struct billet_streams *streams, struct pollfd *set);
 /* Move bytes where poll said it is possible. */
 void billet_streams_step(struct billet_streams *streams, const struct pollfd *set);
+/* Is something held back that may be the beginning of a secret? When nothing comes for a moment, a
+ * little of it goes out. */
+bool billet_streams_hold(const struct billet_streams *streams);
+void billet_streams_idle(struct billet_streams *streams);
 /* The command has ended: stop reading the caller's stdin. */
 void billet_streams_end_input(struct billet_streams *streams);
 /* Nothing is left to pass on. */

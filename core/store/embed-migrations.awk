@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Turn NNNN_name.sql files into the C table that sqlite_schema.c applies, in the order given.
-BEGIN { print "#include \"store/sqlite.h\"\n\nconst struct migration sqlite_migrations[] = {" }
+# Turn NNNN_name.sql files into the C table that a module applies, in the order given. -v engine=NAME
+BEGIN { print "#include \"store/" engine ".h\"\n\nconst struct billet_migration " engine "_migrations[] = {" }
 FNR == 1 {
     if (NR > 1) print "    },"
     name = FILENAME
@@ -21,5 +21,5 @@ FNR == 1 {
 }
 END {
     if (failed) exit 1
-    print "    },\n};\nconst size_t sqlite_migration_count = " expected ";"
+    print "    },\n};\nconst size_t " engine "_migration_count = " expected ";"
 }

@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/io.h"
 #include "base/text.h"
+#include "store/refusal.h"
 
 #define LOCK_TIMEOUT_DEFAULT (30 * BILLET_NS_PER_SECOND)
 #define LOCK_TIMEOUT_MAX (3600 * BILLET_NS_PER_SECOND)
@@ -28,7 +29,6 @@
 /* A fresh process reads the whole log once, so it must stay short: 50, 100, 200 and 1000
  * pages made a process of four commits take 2.7, 2.6, 2.8 and 3.6 ms. */
 #define CHECKPOINT_PAGES "100"
-#define META_MAX 4096
 
 static const struct billet_store_module module;
 
@@ -219,7 +219,8 @@ close_store(struct billet_store *store)
 }
 
 static int
-open_store(const char *url, bool create, struct billet_store **to, struct billet_error *error)
+open_store(const char *url, enum billet_store_mode mode, struct billet_store **to,
+           struct billet_error *error)
 {
     struct billet_store *store = calloc(1, sizeof(*store));
     if (store == NULL)
@@ -228,11 +229,11 @@ open_store(const char *url, bool create, struct billet_store **to, struct billet
     store->lock_fd = -1;
     int result = parse_url(url, store, error);
     if (result == 0)
-        result = check_file(store, create, error);
+        result = check_file(store, mode == BILLET_STORE_CREATE, error);
     if (result == 0)
         result = open_database(store, error);
     if (result == 0)
-        result = sqlite_schema_open(store, create, error);
+        result = sqlite_schema_open(store, mode, error);
     if (result < 0) {
         close_store(store);
         return result;
@@ -265,8 +266,7 @@ read_info(struct billet_store *store, struct billet_store_info *info, struct bil
         *info = found;
     } else {
         result = code == SQLITE_DONE
-                     ? billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "store_corrupt",
-                                        "the database %s has no deployment row", store->path)
+                     ? billet_refusal_no_deployment(store->path, error)
                      : sqlite_error(store, code, "read the state of the store", error);
     }
     sqlite3_reset(statement);
@@ -284,8 +284,7 @@ read_deployment(struct billet_store *store, char deployment[40], struct billet_e
     if (code == SQLITE_ROW)
         billet_text_copy(deployment, 40, sqlite_text(statement, 0));
     else if (code == SQLITE_DONE)
-        result = billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "store_corrupt",
-                                  "the database %s has no deployment row", store->path);
+        result = billet_refusal_no_deployment(store->path, error);
     else
         result = sqlite_error(store, code, "read the name of the deployment", error);
     sqlite3_reset(statement);
@@ -368,10 +367,8 @@ static int
 meta_put(struct billet_store *store, const char *key, const char *value, struct billet_error *error)
 {
     sqlite3_stmt *statement;
-    if (strlen(value) > META_MAX)
-        return billet_error_set(error, BILLET_CLASS_CAPACITY, "too_large",
-                                "the note '%.64s' of the deployment exceeds %d bytes", key,
-                                META_MAX);
+    if (strlen(value) > BILLET_META_MAX)
+        return billet_refusal_meta_too_large(key, error);
     int result = sqlite_begin(store, error);
     if (result < 0)
         return result;
@@ -384,10 +381,21 @@ meta_put(struct billet_store *store, const char *key, const char *value, struct 
     return sqlite_end(store, result, error);
 }
 
+static int
+no_roles(struct billet_store *store, const char *role, const char *tenant,
+         struct billet_error *error)
+{
+    (void)tenant;
+    billet_error_set(error, BILLET_CLASS_CONFIG, "store_no_roles",
+                     "the database %s is a file and knows no role '%.64s'", store->path, role);
+    return billet_error_hint(error, "owner and mode of the file say who may use it");
+}
+
 static const struct billet_store_module module = {
     .struct_size = sizeof(module),
     .interface = BILLET_STORE_INTERFACE,
     .engine = "sqlite",
+    .secrets = &sqlite_secret_table,
     .open = open_store,
     .close = close_store,
     .info = read_info,
@@ -412,6 +420,11 @@ static const struct billet_store_module module = {
     .provision_put = provision_put,
     .meta_get = meta_get,
     .meta_put = meta_put,
+    .dump = sqlite_dump,
+    .load_begin = sqlite_load_begin,
+    .load_row = sqlite_load_row,
+    .load_end = sqlite_load_end,
+    .grant = no_roles,
 };
 
 __attribute__((visibility("default"))) const struct billet_store_module *billet_store_module(void);

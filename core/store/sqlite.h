@@ -10,6 +10,7 @@
 
 #include <sqlite3.h>
 
+#include "store/migration.h"
 #include "store/store.h"
 
 /* The clock of the database: wall time of this host in ns, to the millisecond. */
@@ -53,14 +54,13 @@ struct billet_store {
     char *lock_path;
     int lock_fd; /* -1 until the first write */
     int64_t lock_timeout_ns;
+    /* While a copy is loaded: whose row came last, how it was written, what comes back. */
+    char load_table[64];
+    sqlite3_stmt *load_statement;
+    struct billet_strings load_triggers;
 };
 
-struct migration {
-    int number;
-    const char *name;
-    const char *sql;
-};
-extern const struct migration sqlite_migrations[];
+extern const struct billet_migration sqlite_migrations[];
 extern const size_t sqlite_migration_count;
 
 /* sqlite_lock.c: the queue of writers. */
@@ -68,8 +68,8 @@ int sqlite_lock(struct billet_store *store, struct billet_error *error);
 void sqlite_unlock(struct billet_store *store);
 
 /* sqlite_schema.c */
-int sqlite_schema_open(struct billet_store *store, bool create, struct billet_error *error);
-void sqlite_schema_checksum(const char *sql, char to[17]);
+int sqlite_schema_open(struct billet_store *store, enum billet_store_mode mode,
+                       struct billet_error *error);
 
 /* sqlite_statement.c */
 int sqlite_error(struct billet_store *store, int code, const char *what,
@@ -94,6 +94,9 @@ int sqlite_end(struct billet_store *store, int result, struct billet_error *erro
 int sqlite_activities_add(struct billet_store *store, const struct billet_activity *activities,
                           size_t count, struct billet_error *error);
 
+/* sqlite_secret.c */
+extern const struct billet_secret_table sqlite_secret_table;
+
 /* The functions of the table. */
 int sqlite_activity_add(struct billet_store *store, const struct billet_activity *activities,
                         size_t count, struct billet_error *error);
@@ -101,6 +104,12 @@ int sqlite_activity_list(struct billet_store *store, const struct billet_activit
                          billet_activity_visit *visit, void *context, struct billet_error *error);
 int sqlite_check(struct billet_store *store, struct billet_strings *found,
                  struct billet_error *error);
+int sqlite_dump(struct billet_store *store, billet_row_visit *visit, void *context,
+                struct billet_error *error);
+int sqlite_load_begin(struct billet_store *store, struct billet_error *error);
+int sqlite_load_row(struct billet_store *store, const struct billet_row *row,
+                    struct billet_error *error);
+int sqlite_load_end(struct billet_store *store, int result, struct billet_error *error);
 int sqlite_environment_insert(struct billet_store *store,
                               const struct billet_environment *environment,
                               const struct billet_activity *activity, struct billet_error *error);

@@ -4,42 +4,15 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "store/rules.h"
 #include "store/sqlite.h"
 
-#define FINDINGS_MAX 1000
-
-/* Each gives one row per violation; its first column names what it is about. */
-static const struct {
-    const char *text;
-    const char *sql;
-} rules[] = {
+/* What only this engine can ask. */
+static const struct billet_store_rule rules[] = {
     {"the file is damaged",
      "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'"},
     {"a row refers to one that is not there",
      "SELECT \"table\" || ' row ' || coalesce(rowid, '?') FROM pragma_foreign_key_check"},
-    {"not exactly one deployment row", "SELECT count(*) FROM deployment HAVING count(*) <> 1"},
-    {"lease has ended without a time of its end, or lives with one",
-     "SELECT id FROM lease WHERE (state IN ('released', 'failed')) <> (ended_ns <> 0)"},
-    {"lease has ended and not exactly one end was recorded",
-     "SELECT id FROM lease WHERE state IN ('released', 'failed') AND (SELECT count(*) FROM "
-     "activity "
-     "WHERE lease = id AND lease <> '' AND action IN ('lease.released', 'lease.failed')) <> 1"},
-    {"lease ended otherwise than was recorded",
-     "SELECT id FROM lease WHERE state IN ('released', 'failed') AND NOT EXISTS (SELECT 1 FROM "
-     "activity WHERE lease = id AND lease <> '' AND action = 'lease.' || state)"},
-    {"lease lives and an end was recorded",
-     "SELECT id FROM lease WHERE state NOT IN ('released', 'failed') AND EXISTS (SELECT 1 FROM "
-     "activity WHERE lease = id AND lease <> '' AND action IN ('lease.released', 'lease.failed'))"},
-    {"lease is held without a name of its resource",
-     "SELECT id FROM lease WHERE state IN ('active', 'retained') AND ref = ''"},
-    {"lease has a fence or generation below 1",
-     "SELECT id FROM lease WHERE fence < 1 OR generation < 1"},
-    {"activity of a lease that is not there",
-     "SELECT 'activity ' || sequence FROM activity WHERE lease <> '' AND NOT EXISTS "
-     "(SELECT 1 FROM lease WHERE id = activity.lease)"},
-    {"activity with a fence that its lease never had",
-     "SELECT 'activity ' || sequence FROM activity JOIN lease ON lease.id = activity.lease "
-     "WHERE activity.lease <> '' AND activity.fence > lease.fence"},
     {"text is not JSON",
      "SELECT 'lease ' || id FROM lease WHERE (facts <> '' AND NOT json_valid(facts)) OR "
      "(configuration <> '' AND NOT json_valid(configuration)) UNION ALL "
@@ -57,7 +30,7 @@ check_rule(struct billet_store *store, const char *text, const char *sql,
     int code = sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL);
     while (code == SQLITE_OK || code == SQLITE_ROW) {
         code = sqlite3_step(statement);
-        if (code != SQLITE_ROW || found->count >= FINDINGS_MAX)
+        if (code != SQLITE_ROW || found->count >= BILLET_FINDINGS_MAX)
             break;
         if (!billet_strings_format(found, "%s: %s", text, sqlite_text(statement, 0))) {
             result = billet_error_no_memory(error);
@@ -81,8 +54,8 @@ check_migrations(struct billet_store *store, struct billet_strings *found,
                  struct billet_error *error)
 {
     for (size_t i = 0; i < sqlite_migration_count; i++) {
-        char checksum[17], sql[256];
-        sqlite_schema_checksum(sqlite_migrations[i].sql, checksum);
+        char checksum[BILLET_CHECKSUM_SIZE], sql[256];
+        billet_migration_checksum(sqlite_migrations[i].sql, checksum);
         snprintf(sql, sizeof(sql),
                  "SELECT %d WHERE NOT EXISTS (SELECT 1 FROM migration WHERE number = %d AND "
                  "checksum = '%s')",
@@ -101,6 +74,9 @@ sqlite_check(struct billet_store *store, struct billet_strings *found, struct bi
     int result = sqlite_execute(store, "BEGIN", "check the store", error);
     for (size_t i = 0; result == 0 && i < sizeof(rules) / sizeof(rules[0]); i++)
         result = check_rule(store, rules[i].text, rules[i].sql, found, error);
+    for (size_t i = 0; result == 0 && i < billet_store_rule_count; i++)
+        result =
+            check_rule(store, billet_store_rules[i].text, billet_store_rules[i].sql, found, error);
     if (result == 0)
         result = check_migrations(store, found, error);
     if (!sqlite3_get_autocommit(store->db))

@@ -1,22 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Saved environments in SQLite. */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "base/json.h"
-#include "base/text.h"
+#include "store/record_environment.h"
+#include "store/refusal.h"
 #include "store/sqlite.h"
-
-static int
-settings_text(const struct billet_environment *environment, char **text, struct billet_error *error)
-{
-    cleanup_json json_t *object = billet_environment_settings_to_json(environment);
-    *text = object != NULL ? billet_json_text(object) : NULL;
-    return *text != NULL ? 0 : billet_error_no_memory(error);
-}
 
 int
 sqlite_environment_insert(struct billet_store *store, const struct billet_environment *environment,
@@ -24,26 +15,24 @@ sqlite_environment_insert(struct billet_store *store, const struct billet_enviro
 {
     sqlite3_stmt *statement;
     cleanup_free char *settings = NULL;
-    int result = settings_text(environment, &settings, error);
+    int result = billet_environment_settings_text(environment, &settings, error);
     if (result == 0)
         result = sqlite_begin(store, error);
     if (result < 0)
         return result;
     result = sqlite_prepare(store, STATEMENT_ENVIRONMENT_INSERT, &statement, error);
     if (result == 0) {
-        const char *status = environment->status;
         const char *const texts[] = {
             environment->id,          environment->tenant,
             environment->name,        environment->driver,
-            environment->description, status != NULL ? status : BILLET_ENVIRONMENT_ACTIVE,
+            environment->description, billet_environment_status(environment),
             environment->reason,      settings,
         };
         for (int i = 0; i < 8; i++)
             sqlite_bind_text_or_empty(statement, i + 1, texts[i]);
         int code = sqlite3_step(statement);
         if (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY)
-            result = billet_error_set(error, BILLET_CLASS_CONFIG, "environment_exists",
-                                      "there is an environment '%s' already", environment->name);
+            result = billet_refusal_environment_exists(environment->name, error);
         else if (code != SQLITE_DONE)
             result = sqlite_error(store, code, "save an environment", error);
         sqlite3_reset(statement);
@@ -51,14 +40,6 @@ sqlite_environment_insert(struct billet_store *store, const struct billet_enviro
     if (result == 0)
         result = sqlite_activities_add(store, activity, activity != NULL, error);
     return sqlite_end(store, result, error);
-}
-
-static int
-not_found(const char *name, struct billet_error *error)
-{
-    billet_error_set(error, BILLET_CLASS_CONFIG, "environment_not_found",
-                     "there is no environment '%.64s'", name);
-    return billet_error_hint(error, "see billet env list");
 }
 
 /* No row met name and revision: gone, or changed by somebody else. */
@@ -74,12 +55,10 @@ update_failed(struct billet_store *store, const struct billet_environment *envir
     sqlite_bind_text_or_empty(statement, 2, environment->name);
     int code = sqlite3_step(statement);
     if (code == SQLITE_ROW)
-        result = billet_error_set(
-            error, BILLET_CLASS_CONFIG, "environment_changed",
-            "environment '%s' was changed meanwhile: it has revision %" PRId64 ", not %" PRId64,
-            environment->name, (int64_t)sqlite3_column_int64(statement, 7), environment->revision);
+        result = billet_refusal_environment_changed(environment, sqlite3_column_int64(statement, 7),
+                                                    error);
     else if (code == SQLITE_DONE)
-        result = not_found(environment->name, error);
+        result = billet_refusal_environment_not_found(environment->name, error);
     else
         result = sqlite_error(store, code, "read an environment", error);
     sqlite3_reset(statement);
@@ -107,20 +86,19 @@ sqlite_environment_update(struct billet_store *store, const struct billet_enviro
     sqlite3_stmt *statement;
     bool met = false;
     cleanup_free char *settings = NULL;
-    int result = settings_text(environment, &settings, error);
+    int result = billet_environment_settings_text(environment, &settings, error);
     if (result == 0)
         result = sqlite_begin(store, error);
     if (result < 0)
         return result;
     result = sqlite_prepare(store, STATEMENT_ENVIRONMENT_UPDATE, &statement, error);
     if (result == 0) {
-        const char *status = environment->status;
         const char *const texts[] = {
             environment->tenant,
             environment->name,
             environment->driver,
             environment->description,
-            status != NULL ? status : BILLET_ENVIRONMENT_ACTIVE,
+            billet_environment_status(environment),
             environment->reason,
             settings,
         };
@@ -136,42 +114,19 @@ sqlite_environment_update(struct billet_store *store, const struct billet_enviro
     return sqlite_end(store, result, error);
 }
 
-static bool
-set_text(char **member, const char *text)
-{
-    *member = strdup(text);
-    return *member != NULL;
-}
-
 /* A new object of the statement's row. */
 static int
 read_environment(struct billet_store *store, sqlite3_stmt *statement,
                  struct billet_environment *environment, struct billet_error *error)
 {
-    struct billet_environment row = BILLET_ENVIRONMENT_INIT;
-    cleanup_json json_t *settings = NULL;
-    bool whole = set_text(&row.id, sqlite_text(statement, 0)) &&
-                 set_text(&row.tenant, sqlite_text(statement, 1)) &&
-                 set_text(&row.name, sqlite_text(statement, 2)) &&
-                 set_text(&row.driver, sqlite_text(statement, 3)) &&
-                 set_text(&row.description, sqlite_text(statement, 4)) &&
-                 set_text(&row.status, sqlite_text(statement, 5)) &&
-                 set_text(&row.reason, sqlite_text(statement, 6)) && set_text(&row.source, "store");
-    row.revision = sqlite3_column_int64(statement, 7);
-    row.created_ns = sqlite3_column_int64(statement, 8);
-    row.updated_ns = sqlite3_column_int64(statement, 9);
-    const char *text = sqlite_text(statement, 10);
-    int result = whole ? billet_json_parse(text, strlen(text), &settings, error)
-                       : billet_error_no_memory(error);
-    if (result == 0)
-        result = billet_environment_settings_from_json(&row, settings, error);
-    if (result < 0) {
-        billet_error_wrap(error, "environment '%s' in %s", sqlite_text(statement, 2), store->path);
-        billet_environment_free(&row);
-        return result;
-    }
-    *environment = row;
-    return 0;
+    const char *texts[7];
+    int64_t numbers[3];
+    for (int i = 0; i < 7; i++)
+        texts[i] = sqlite_text(statement, i);
+    for (int i = 0; i < 3; i++)
+        numbers[i] = sqlite3_column_int64(statement, 7 + i);
+    return billet_environment_from_row(texts, numbers, sqlite_text(statement, 10), store->path,
+                                       environment, error);
 }
 
 int
@@ -188,7 +143,7 @@ sqlite_environment_get(struct billet_store *store, const char *tenant, const cha
     if (code == SQLITE_ROW)
         result = read_environment(store, statement, environment, error);
     else if (code == SQLITE_DONE)
-        result = not_found(name, error);
+        result = billet_refusal_environment_not_found(name, error);
     else
         result = sqlite_error(store, code, "read an environment", error);
     sqlite3_reset(statement);
@@ -236,7 +191,7 @@ sqlite_environment_remove(struct billet_store *store, const char *tenant, const 
         sqlite_bind_text_or_empty(statement, 2, name);
         result = run_returning(store, statement, &met, "remove an environment", error);
         if (result == 0 && !met)
-            result = not_found(name, error);
+            result = billet_refusal_environment_not_found(name, error);
     }
     if (result == 0)
         result = sqlite_activities_add(store, activity, activity != NULL, error);

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Leases in SQLite: every change is one compare-and-set with its activity rows. */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
-#include "base/text.h"
 #include "store/record_fields.h"
+#include "store/refusal.h"
 #include "store/sqlite.h"
 
 #define LIST_LIMIT 1000
-#define PREFIX_MIN 8
-#define ID_LENGTH 36
 
 /* The row of the statement; strings are SQLite's, valid until its next step. */
 static void
@@ -43,21 +40,12 @@ lost(struct billet_store *store, const char *id, int64_t fence, struct billet_er
         return result;
     sqlite_bind_text_or_empty(statement, 1, id);
     int code = sqlite3_step(statement);
-    if (code == SQLITE_ROW) {
-        int64_t now = sqlite3_column_int64(statement, 1);
-        if (fence != 0 && now != fence)
-            result = billet_error_set(
-                error, BILLET_CLASS_LOST, "lease_lost",
-                "lease %s was taken over: its fence is %" PRId64 ", not %" PRId64, id, now, fence);
-        else
-            result = billet_error_set(error, BILLET_CLASS_LOST, "lease_lost",
-                                      "lease %s is %s by now", id, sqlite_text(statement, 0));
-    } else if (code == SQLITE_DONE) {
-        result = billet_error_set(error, BILLET_CLASS_LOST, "lease_lost",
-                                  "lease %s is not in the store", id);
-    } else {
+    if (code == SQLITE_ROW || code == SQLITE_DONE)
+        result = billet_refusal_lease_lost(
+            id, code == SQLITE_ROW ? sqlite_text(statement, 0) : NULL,
+            code == SQLITE_ROW ? sqlite3_column_int64(statement, 1) : 0, fence, error);
+    else
         result = sqlite_error(store, code, "look at a lease", error);
-    }
     sqlite3_reset(statement);
     return result;
 }
@@ -76,13 +64,8 @@ insert_again(struct billet_store *store, const struct billet_lease *lease,
     if (code == SQLITE_ROW &&
         strcmp(sqlite_text(statement, 2), lease->run != NULL ? lease->run : "") == 0)
         result = 0;
-    else if (code == SQLITE_ROW)
-        result = billet_error_set(error, BILLET_CLASS_CONFIG, "lease_exists",
-                                  "lease %s belongs to another run", lease->id);
-    else if (code == SQLITE_DONE)
-        result = billet_error_set(error, BILLET_CLASS_CONFIG, "lease_exists",
-                                  "run %s has a live lease in environment %s already", lease->run,
-                                  lease->environment);
+    else if (code == SQLITE_ROW || code == SQLITE_DONE)
+        result = billet_refusal_lease_exists(lease, code == SQLITE_ROW, error);
     else
         result = sqlite_error(store, code, "look at a lease", error);
     sqlite3_reset(statement);
@@ -206,26 +189,17 @@ sqlite_lease_change(struct billet_store *store, const struct billet_lease_change
     return result;
 }
 
-static int
-not_found(const char *id, struct billet_error *error)
-{
-    billet_error_set(error, BILLET_CLASS_CONFIG, "lease_not_found", "there is no lease '%.64s'",
-                     id);
-    return billet_error_hint(error, "see billet lease list --all");
-}
-
 int
 sqlite_lease_get(struct billet_store *store, const char *tenant, const char *id,
                  struct billet_lease *lease, struct billet_error *error)
 {
     sqlite3_stmt *statement;
     struct billet_lease row, found = {0};
-    size_t length = strlen(id);
-    if (length < PREFIX_MIN || length > ID_LENGTH || strspn(id, "0123456789abcdef-") != length)
-        return not_found(id, error);
-    int result =
-        sqlite_prepare(store, length == ID_LENGTH ? STATEMENT_LEASE_GET : STATEMENT_LEASE_PREFIX,
-                       &statement, error);
+    bool whole;
+    if (!billet_lease_id_is_searchable(id, &whole))
+        return billet_refusal_lease_not_found(id, error);
+    int result = sqlite_prepare(store, whole ? STATEMENT_LEASE_GET : STATEMENT_LEASE_PREFIX,
+                                &statement, error);
     if (result < 0)
         return result;
     sqlite_bind_text_or_empty(statement, 1, id);
@@ -235,10 +209,9 @@ sqlite_lease_get(struct billet_store *store, const char *tenant, const char *id,
         read_lease(statement, &row);
         result = billet_lease_copy(&found, &row, error);
         if (result == 0 && (code = sqlite3_step(statement)) == SQLITE_ROW)
-            result = billet_error_set(error, BILLET_CLASS_CONFIG, "lease_ambiguous",
-                                      "several leases begin with '%s'", id);
+            result = billet_refusal_lease_ambiguous(id, error);
     } else if (code == SQLITE_DONE) {
-        result = not_found(id, error);
+        result = billet_refusal_lease_not_found(id, error);
     }
     if (result == 0 && code != SQLITE_DONE)
         result = sqlite_error(store, code, "read a lease", error);

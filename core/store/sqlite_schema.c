@@ -6,19 +6,10 @@
 
 #include "base/error.h"
 #include "base/uuid.h"
+#include "store/refusal.h"
 #include "store/sqlite.h"
 
 #define APPLICATION_ID 1112099924 /* "BILT", also in 0001_initial.sql */
-
-/* FNV-1a: tells an edited file from the one that was applied; nothing depends on its strength. */
-void
-sqlite_schema_checksum(const char *sql, char to[17])
-{
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (; *sql != '\0'; sql++)
-        hash = (hash ^ (unsigned char)*sql) * UINT64_C(1099511628211);
-    snprintf(to, 17, "%016" PRIx64, hash);
-}
 
 static int
 read_number(struct billet_store *store, const char *sql, int64_t *number,
@@ -44,12 +35,12 @@ foreign(struct billet_store *store, struct billet_error *error)
 }
 
 static int
-record_migration(struct billet_store *store, const struct migration *migration,
+record_migration(struct billet_store *store, const struct billet_migration *migration,
                  struct billet_error *error)
 {
-    char checksum[17], sql[64];
+    char checksum[BILLET_CHECKSUM_SIZE], sql[64];
     sqlite3_stmt *statement;
-    sqlite_schema_checksum(migration->sql, checksum);
+    billet_migration_checksum(migration->sql, checksum);
     int code = sqlite3_prepare_v2(store->db,
                                   "INSERT INTO migration(number,name,applied_ns,checksum) "
                                   "VALUES(?1,?2," SQL_NOW ",?3)",
@@ -85,7 +76,7 @@ make_deployment(struct billet_store *store, struct billet_error *error)
 
 /* One migration in one transaction. Another process may have been faster. */
 static int
-migrate_one(struct billet_store *store, const struct migration *migration,
+migrate_one(struct billet_store *store, const struct billet_migration *migration,
             struct billet_error *error)
 {
     int64_t version = 0;
@@ -154,7 +145,8 @@ migrate(struct billet_store *store, int64_t version, struct billet_error *error)
 }
 
 int
-sqlite_schema_open(struct billet_store *store, bool create, struct billet_error *error)
+sqlite_schema_open(struct billet_store *store, enum billet_store_mode mode,
+                   struct billet_error *error)
 {
     int64_t version = 0, application = 0;
     int64_t wanted = (int64_t)sqlite_migration_count;
@@ -165,15 +157,11 @@ sqlite_schema_open(struct billet_store *store, bool create, struct billet_error 
         return result;
     if (version != 0 && application != APPLICATION_ID)
         return foreign(store, error);
-    if (version > wanted) {
-        billet_error_set(error, BILLET_CLASS_CONFIG, "store_newer",
-                         "the database %s has schema %" PRId64 ", this billet knows up to %" PRId64,
-                         store->path, version, wanted);
-        return billet_error_hint(error, "use the newer billet that made it");
-    }
-    if (version == wanted)
+    if (version > wanted)
+        return billet_refusal_newer(store->path, version, wanted, error);
+    if (version == wanted || (mode == BILLET_STORE_LOOK && version > 0))
         return 0;
-    if (create)
+    if (mode == BILLET_STORE_CREATE)
         return migrate(store, version < 0 ? 0 : version, error);
     if (version <= 0) {
         int64_t objects = 0;
@@ -186,8 +174,5 @@ sqlite_schema_open(struct billet_store *store, bool create, struct billet_error 
                          "the database %s is empty", store->path);
         return billet_error_hint(error, "billet db status sets it up");
     }
-    billet_error_set(error, BILLET_CLASS_CONFIG, "store_outdated",
-                     "the database %s has schema %" PRId64 ", this billet needs %" PRId64,
-                     store->path, version, wanted);
-    return billet_error_hint(error, "billet db status brings it up to date");
+    return billet_refusal_outdated(store->path, version, wanted, error);
 }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "store/refusal.h"
 #include "store/sqlite.h"
 
 #define LEASE_COLUMNS                                                                             \
@@ -94,30 +95,6 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
         "(SELECT page_count*page_size FROM pragma_page_count, pragma_page_size) FROM deployment",
 };
 
-/* What the triggers of the schema say before the colon, and whose fault it is. */
-static const struct {
-    const char *code;
-    int error_class;
-} guards[] = {
-    {"environment_not_found", BILLET_CLASS_CONFIG}, {"environment_inactive", BILLET_CLASS_CONFIG},
-    {"environment_in_use", BILLET_CLASS_CONFIG},    {"environment_guard", BILLET_CLASS_INTERNAL},
-    {"activity_guard", BILLET_CLASS_INTERNAL},      {"lease_final", BILLET_CLASS_LOST},
-    {"lease_guard", BILLET_CLASS_INTERNAL},
-};
-
-static int
-trigger_error(const char *message, struct billet_error *error)
-{
-    for (size_t i = 0; i < sizeof(guards) / sizeof(guards[0]); i++) {
-        size_t length = strlen(guards[i].code);
-        if (strncmp(message, guards[i].code, length) == 0 &&
-            strncmp(message + length, ": ", 2) == 0)
-            return billet_error_set(error, guards[i].error_class, guards[i].code, "%s",
-                                    message + length + 2);
-    }
-    return billet_error_set(error, BILLET_CLASS_INTERNAL, "store_constraint", "%s", message);
-}
-
 static int
 retryable(struct billet_error *error, int result)
 {
@@ -192,7 +169,7 @@ sqlite_error(struct billet_store *store, int code, const char *what, struct bill
                                 "cannot %s: a value is too large for the database", what);
     case SQLITE_CONSTRAINT:
         if (code == SQLITE_CONSTRAINT_TRIGGER) {
-            trigger_error(message, error);
+            billet_refusal_guard(message, error);
             return billet_error_wrap(error, "cannot %s", what);
         }
         return billet_error_set(error, BILLET_CLASS_INTERNAL, "store_constraint", "cannot %s: %s",

@@ -155,8 +155,8 @@ load_module(const char *directories, const char *scheme, const struct billet_sto
 }
 
 int
-billet_store_open(const char *directory, const char *url, bool create, struct billet_store **store,
-                  struct billet_error *error)
+billet_store_open(const char *directory, const char *url, enum billet_store_mode mode,
+                  struct billet_store **store, struct billet_error *error)
 {
     char scheme[SCHEME_MAX];
     const struct billet_store_module *module = NULL;
@@ -166,7 +166,7 @@ billet_store_open(const char *directory, const char *url, bool create, struct bi
         result = load_module(directory, scheme, &module, error);
         pthread_mutex_unlock(&loaded_mutex);
     }
-    return result < 0 ? result : module->open(url, create, store, error);
+    return result < 0 ? result : module->open(url, mode, store, error);
 }
 
 void

@@ -20,6 +20,13 @@
 #include "base/strings.h"
 #include "config/environment.h"
 #include "store/record.h"
+#include "store/secret_record.h"
+
+enum billet_store_mode {
+    BILLET_STORE_USE,    /* what is there, when it has this build's schema */
+    BILLET_STORE_CREATE, /* make what is not there, and bring it up to date */
+    BILLET_STORE_LOOK,   /* what is there, of any older schema, too: for info alone */
+};
 
 struct billet_store; /* opaque; begins with const struct billet_store_module *module */
 
@@ -81,18 +88,42 @@ typedef int billet_lease_visit(const struct billet_lease *lease, void *context);
 typedef int billet_activity_visit(const struct billet_activity *activity, void *context);
 typedef int billet_environment_visit(const struct billet_environment *environment, void *context);
 
-#define BILLET_STORE_INTERFACE 1
+/* A row as it is kept, for copies from one engine to another. */
+enum billet_value_kind { BILLET_ROW_NULL, BILLET_ROW_INTEGER, BILLET_ROW_TEXT, BILLET_ROW_BYTES };
+
+struct billet_row_value {
+    enum billet_value_kind kind;
+    int64_t integer;
+    const void *bytes; /* of text and bytes; not terminated */
+    size_t length;
+};
+
+struct billet_row {
+    const char *table;
+    size_t count;
+    const char *const *names; /* of the columns */
+    const struct billet_row_value *values;
+};
+
+typedef int billet_row_visit(const struct billet_row *row, void *context,
+                             struct billet_error *error);
+
+#define BILLET_ROW_COLUMNS_MAX 64
+
+#define BILLET_STORE_INTERFACE 2
 #define BILLET_STORE_SYMBOL "billet_store_module" /* const struct billet_store_module * (void) */
 
 struct billet_store_module {
     uint64_t struct_size;
     uint32_t interface;
     const char *engine; /* "sqlite" */
+    /* NULL: this engine keeps no secrets yet; whole otherwise. */
+    const struct billet_secret_table *secrets;
 
-    /* url is the whole store.url. create: make and migrate what is not there (SQLite); otherwise a
-     * missing database is class UNAVAILABLE, code store_missing. A newer schema than this build's:
-     * code store_newer. An older one: migrated when create, else code store_outdated. */
-    int (*open)(const char *url, bool create, struct billet_store **store,
+    /* url is the whole store.url. A missing database is class UNAVAILABLE, code store_missing,
+     * unless it is to be made. A newer schema than this build's: code store_newer. An older one:
+     * migrated, looked at, or code store_outdated, as mode says. */
+    int (*open)(const char *url, enum billet_store_mode mode, struct billet_store **store,
                 struct billet_error *error);
     void (*close)(struct billet_store *store);
     /* Counts rows: for people, not for every run. */
@@ -169,10 +200,27 @@ struct billet_store_module {
                     struct billet_error *error);
     int (*meta_put)(struct billet_store *store, const char *key, const char *value,
                     struct billet_error *error);
+
+    /* Every row of every table that both engines have, as of one moment, table by table in the
+     * order in which they were made. The record of migrations is not among them. */
+    int (*dump)(struct billet_store *store, billet_row_visit *visit, void *context,
+                struct billet_error *error);
+    /* Fill an empty store (else code store_not_empty), whose deployment becomes that of the rows.
+     * load_end commits when result is 0, else undoes all; it belongs to every load_begin that
+     * returned 0. No trigger fires: rows come in any state. Needs the owner of the schema. */
+    int (*load_begin)(struct billet_store *store, struct billet_error *error);
+    int (*load_row)(struct billet_store *store, const struct billet_row *row,
+                    struct billet_error *error);
+    int (*load_end)(struct billet_store *store, int result, struct billet_error *error);
+
+    /* Let a role of the database use the store, with the rows of one tenant only unless tenant is
+     * "". Where the engine knows no roles: code store_no_roles. */
+    int (*grant)(struct billet_store *store, const char *role, const char *tenant,
+                 struct billet_error *error);
 };
 
 /* Load the module that url names and open it. directory: where store_*.so are. */
-int billet_store_open(const char *directory, const char *url, bool create,
+int billet_store_open(const char *directory, const char *url, enum billet_store_mode mode,
                       struct billet_store **store, struct billet_error *error);
 void billet_store_close(struct billet_store *store);
 /* The module's table: billet_store_of(store)->lease_get(store, ...). Always whole: a module that

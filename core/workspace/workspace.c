@@ -10,7 +10,9 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/io.h"
 #include "workspace/apply.h"
+#include "workspace/git.h"
 #include "workspace/journal.h"
 #include "workspace/lock.h"
 #include "workspace/merge.h"
@@ -19,6 +21,7 @@
 #include "workspace/scan.h"
 #include "workspace/stage.h"
 
+#define BASELINE_MAX (512u << 20)
 #define SYNC_EACH_MOST 16u /* so many files are synced one by one, more by syncfs */
 
 struct billet_workspace {
@@ -39,6 +42,9 @@ struct billet_workspace {
     bool planned; /* the journal exists */
     struct billet_report recovery;
     struct billet_report arrival; /* what was left out while it was received */
+    struct billet_workspace_companion companion;
+    struct billet_git_report git_recovery;
+    bool git_recovered;
 };
 
 static int
@@ -80,6 +86,9 @@ recover(struct billet_workspace *workspace, struct billet_error *error)
     struct billet_stage stage = BILLET_STAGE_INIT;
     int state = workspace->lock.directory_fd;
     int result = billet_journal_read(state, "journal", &bytes, error);
+    if (result == 0)
+        workspace->git_recovered =
+            billet_git_resume(&workspace->root, state, false, &workspace->git_recovery) > 0;
     if (result <= 0)
         return result;
     result = billet_journal_decode(bytes.data, bytes.length, &journal, &plan, error);
@@ -99,6 +108,9 @@ recover(struct billet_workspace *workspace, struct billet_error *error)
         .root = &workspace->root, .stage = &stage, .tag = journal.tag, .again = true};
     result = billet_apply(&apply, &plan, &workspace->recovery, error);
     workspace->recovery.recovered = true;
+    if (result == 0)
+        workspace->git_recovered =
+            billet_git_resume(&workspace->root, state, true, &workspace->git_recovery) > 0;
     if (result == 0)
         result = forget_journal(workspace, error);
     if (result == 0)
@@ -127,7 +139,8 @@ take_moment(struct billet_workspace *workspace, struct billet_error *error)
             break;
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
-    workspace->since_ns = billet_stat_mtime(&now);
+    /* What has this very time may have been written before; see billet_workspace_settle. */
+    workspace->since_ns = billet_stat_mtime(&now) + 1;
     return 0;
 }
 
@@ -158,6 +171,64 @@ scan_baseline(struct billet_workspace *workspace, struct billet_error *error)
     if (result == 0)
         result = billet_journal_write(state, "manifest", &bytes, false, error);
     return result;
+}
+
+int
+billet_workspace_resume(struct billet_workspace *workspace, int64_t since_ns, const char *path,
+                        struct billet_error *error)
+{
+    cleanup_buffer struct billet_buffer bytes = BILLET_BUFFER_INIT;
+    if (path == NULL) {
+        workspace->since_ns = since_ns;
+        return 0;
+    }
+    int result = billet_io_read_file(path, &bytes, BASELINE_MAX, error);
+    if (result == 0)
+        result = billet_manifest_decode(bytes.data, bytes.length, &workspace->limits,
+                                        &workspace->baseline, error);
+    workspace->has_baseline = result == 0;
+    return result;
+}
+
+int
+billet_workspace_keep(const struct billet_workspace *workspace, const char *path,
+                      struct billet_error *error)
+{
+    return billet_workspace_keep_manifest(&workspace->baseline, path, error);
+}
+
+int
+billet_workspace_keep_manifest(const struct billet_manifest *manifest, const char *path,
+                               struct billet_error *error)
+{
+    cleanup_buffer struct billet_buffer bytes = BILLET_BUFFER_INIT;
+    int result = billet_manifest_encode(manifest, BILLET_MANIFEST_LOCAL, &bytes, error);
+    return result < 0 ? result
+                      : billet_io_replace_file(path, bytes.data, bytes.length, 0600, error);
+}
+
+int
+billet_workspace_scan(struct billet_workspace *workspace, struct billet_error *error)
+{
+    return workspace->has_baseline ? 0 : scan_baseline(workspace, error);
+}
+
+int64_t
+billet_workspace_since(const struct billet_workspace *workspace)
+{
+    return workspace->since_ns;
+}
+
+void
+billet_workspace_settle(const struct billet_workspace *workspace)
+{
+    struct stat now;
+    cleanup_fd int fd =
+        openat(workspace->lock.directory_fd, "moment", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    for (int i = 0; fd >= 0 && i < 50 && futimens(fd, NULL) == 0 && fstat(fd, &now) == 0 &&
+                    billet_stat_mtime(&now) < workspace->since_ns;
+         i++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
 int
@@ -220,6 +291,25 @@ const struct billet_report *
 billet_workspace_recovery(const struct billet_workspace *workspace)
 {
     return workspace->recovery.recovered ? &workspace->recovery : NULL;
+}
+
+void
+billet_workspace_accompany(struct billet_workspace *workspace,
+                           const struct billet_workspace_companion *companion)
+{
+    workspace->companion = *companion;
+}
+
+int
+billet_workspace_state_fd(const struct billet_workspace *workspace)
+{
+    return workspace->lock.directory_fd;
+}
+
+const struct billet_git_report *
+billet_workspace_git_recovery(const struct billet_workspace *workspace)
+{
+    return workspace->git_recovered ? &workspace->git_recovery : NULL;
 }
 
 static int
@@ -317,7 +407,13 @@ billet_workspace_copy(struct billet_workspace *workspace, const char *directory,
 {
     struct billet_root to = BILLET_ROOT_INIT;
     struct billet_manifest there = BILLET_MANIFEST_INIT;
-    struct billet_scan scan = {.limits = &workspace->limits, .hash = BILLET_HASH_NONE};
+    /* A repository that is there is git's, not a leftover, unless it is to travel as files. */
+    static const struct billet_filter all = {
+        {0}, {0}, BILLET_FILTER_WITH_IGNORED | BILLET_FILTER_WITH_HEAVY};
+    const struct billet_filter *filter = workspace->options.filter;
+    bool plain_git = filter == NULL || (filter->flags & BILLET_FILTER_WITH_GIT) != 0;
+    struct billet_scan scan = {
+        .filter = plain_git ? NULL : &all, .limits = &workspace->limits, .hash = BILLET_HASH_NONE};
     int result = need_baseline(workspace, error);
     if (result == 0)
         result = billet_root_open(&to, directory, error);
@@ -624,7 +720,10 @@ billet_workspace_apply(struct billet_workspace *workspace, struct billet_report 
         result = workspace->stage.fd < 0 ? open_stage(workspace, error) : 0;
         if (result == 0)
             result = make_plan(workspace, report, error);
-        if (result == 0 && workspace->plan.count > 0)
+        bool accompanied = workspace->companion.before != NULL;
+        if (result == 0 && accompanied)
+            result = workspace->companion.before(workspace->companion.context, error);
+        if (result == 0 && (workspace->plan.count > 0 || accompanied))
             result = write_journal(workspace, error);
         if (result < 0) {
             billet_plan_free(&workspace->plan);
@@ -635,6 +734,8 @@ billet_workspace_apply(struct billet_workspace *workspace, struct billet_report 
     result = billet_apply(&apply, &workspace->plan, report, error);
     if (result == 0)
         result = sync_placed(workspace, error);
+    if (result == 0 && workspace->companion.after != NULL)
+        workspace->companion.after(workspace->companion.context);
     if (result == 0)
         result = forget_journal(workspace, error);
     if (result < 0)
@@ -666,6 +767,7 @@ billet_workspace_end(struct billet_workspace *workspace)
     billet_manifest_free(&workspace->baseline);
     billet_report_free(&workspace->recovery);
     billet_report_free(&workspace->arrival);
+    billet_git_report_free(&workspace->git_recovery);
     billet_workspace_unlock(&workspace->lock);
     billet_root_close(&workspace->root);
     free(workspace);

@@ -16,6 +16,7 @@
 #include "workspace/archive.h"
 #include "workspace/copy.h"
 #include "workspace/filter.h"
+#include "workspace/git_plan.h"
 #include "workspace/limits.h"
 #include "workspace/manifest.h"
 #include "workspace/plan.h"
@@ -47,6 +48,22 @@ int billet_workspace_begin(const struct billet_workspace_options *options,
                            struct billet_workspace **workspace, struct billet_error *error);
 
 const struct billet_root *billet_workspace_root(const struct billet_workspace *workspace);
+/* Take the baseline of a scan now, where TIME was asked for and will not do. */
+int billet_workspace_scan(struct billet_workspace *workspace, struct billet_error *error);
+/* Before the command starts: wait until what changes from now on is seen to be later (a tick of the
+ * file system's clock at most). */
+void billet_workspace_settle(const struct billet_workspace *workspace);
+/* What an earlier process has begun, in place of a baseline of now: since_ns as the function below
+ * gave it, or with a path the baseline that billet_workspace_keep wrote. After a begin with TIME.
+ */
+int billet_workspace_resume(struct billet_workspace *workspace, int64_t since_ns, const char *path,
+                            struct billet_error *error);
+int64_t billet_workspace_since(const struct billet_workspace *workspace);
+/* Write the baseline to a file, for a later process. */
+int billet_workspace_keep(const struct billet_workspace *workspace, const char *path,
+                          struct billet_error *error);
+int billet_workspace_keep_manifest(const struct billet_manifest *manifest, const char *path,
+                                   struct billet_error *error);
 /* NULL with BILLET_BASELINE_TIME. */
 const struct billet_manifest *billet_workspace_baseline(const struct billet_workspace *workspace);
 /* Names that cannot travel (control bytes): how many. */
@@ -78,6 +95,22 @@ int billet_workspace_receive_copy(struct billet_workspace *workspace, const char
 /* Stage the upper directory of an unmounted overlay; upper_fd stays the caller's. */
 int billet_workspace_receive_upper(struct billet_workspace *workspace, int upper_fd,
                                    struct billet_error *error);
+
+/* What is taken in together with the files (the repository, git.h): `before` the first of them is
+ * changed, its failure leaves all as it was; `after` the last one. A run that dies between is
+ * completed by the next begin. Copied. */
+struct billet_workspace_companion {
+    int (*before)(void *context, struct billet_error *error);
+    void (*after)(void *context);
+    void *context;
+};
+void billet_workspace_accompany(struct billet_workspace *workspace,
+                                const struct billet_workspace_companion *companion);
+/* The private directory of this workspace, under its lock. */
+int billet_workspace_state_fd(const struct billet_workspace *workspace);
+/* The repository of an interrupted run was settled by begin, or NULL. */
+const struct billet_git_report *billet_workspace_git_recovery(
+    const struct billet_workspace *workspace);
 
 /* Merge what was received into the workspace. A report is made also when it fails. Class of
  * failure, code workspace_incomplete: some files are new already; call again, or begin later. */

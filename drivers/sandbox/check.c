@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define READ_MAX (256u * 1024)
@@ -116,19 +117,19 @@ check_identity(struct report *report)
 }
 
 static void
-check_namespaces(const struct sandbox_order *order, struct report *report)
+check_namespaces(const struct sandbox_setup *setup, struct report *report)
 {
     static const char *const names[SANDBOX_NAMESPACES] = SANDBOX_NAMESPACE_NAMES;
     char path[64], text[64];
 
     for (int i = 0; i < SANDBOX_NAMESPACES; i++) {
         struct stat status;
-        if (order->namespaces[i] == 0)
+        if (setup->namespaces[i] == 0)
             continue;
-        if (strcmp(names[i], "net") == 0 && (order->flags & SANDBOX_SHARED_NETWORK) != 0)
+        if (strcmp(names[i], "net") == 0 && (setup->flags & SANDBOX_SHARED_NETWORK) != 0)
             continue;
         snprintf(path, sizeof(path), "/proc/self/ns/%s", names[i]);
-        if (stat(path, &status) < 0 || (uint64_t)status.st_ino == order->namespaces[i]) {
+        if (stat(path, &status) < 0 || (uint64_t)status.st_ino == setup->namespaces[i]) {
             snprintf(text, sizeof(text), "%s namespace", names[i]);
             missing(report, text);
         }
@@ -138,9 +139,9 @@ check_namespaces(const struct sandbox_order *order, struct report *report)
 }
 
 static void
-check_network(const struct sandbox_order *order, struct report *report)
+check_network(const struct sandbox_setup *setup, struct report *report)
 {
-    if ((order->flags & SANDBOX_SHARED_NETWORK) != 0)
+    if ((setup->flags & SANDBOX_SHARED_NETWORK) != 0)
         return;
     char *devices = read_proc("/proc/self/net/dev", NULL);
     if (devices == NULL)
@@ -213,7 +214,7 @@ sandbox_check_mount(char *line, const char *const *mounts, size_t count)
 }
 
 static void
-check_mounts(const struct sandbox_order *order, const char *const *mounts, struct report *report)
+check_mounts(const struct sandbox_setup *setup, const char *const *mounts, struct report *report)
 {
     char *table = read_proc("/proc/self/mountinfo", NULL);
     if (table == NULL) {
@@ -226,7 +227,7 @@ check_mounts(const struct sandbox_order *order, const char *const *mounts, struc
         char *next = strchr(at, '\n');
         if (next != NULL)
             *next++ = '\0';
-        const char *wrong = sandbox_check_mount(at, mounts, order->mount_count);
+        const char *wrong = sandbox_check_mount(at, mounts, setup->mount_count);
         root = true;
         if (wrong != NULL && wrong != seen) {
             missing(report, wrong);
@@ -238,14 +239,22 @@ check_mounts(const struct sandbox_order *order, const char *const *mounts, struc
         missing(report, "mounts");
 }
 
+#define OVERLAY_MAGIC 0x794c7630
+
 static void
-check_workspace(const struct sandbox_order *order, struct report *report)
+check_workspace(const struct sandbox_setup *setup, struct report *report)
 {
     struct stat status;
-    if (order->work_inode == 0)
+    struct statfs system;
+    if (setup->work_inode == 0)
         return;
-    if (stat(SANDBOX_WORK, &status) < 0 || (uint64_t)status.st_ino != order->work_inode ||
-        (uint64_t)status.st_dev != order->work_device)
+    if ((setup->flags & SANDBOX_OVERLAY) != 0) {
+        if (statfs(SANDBOX_WORK, &system) < 0 || system.f_type != OVERLAY_MAGIC)
+            missing(report, "the overlay over the workspace");
+        return;
+    }
+    if (stat(SANDBOX_WORK, &status) < 0 || (uint64_t)status.st_ino != setup->work_inode ||
+        (uint64_t)status.st_dev != setup->work_device)
         missing(report, "the workspace that was meant");
 }
 
@@ -292,16 +301,16 @@ sandbox_check_descriptors(void)
 }
 
 void
-sandbox_check(const struct sandbox_order *order, const char *const *mounts, char *text, size_t size)
+sandbox_check(const struct sandbox_setup *setup, const char *const *mounts, char *text, size_t size)
 {
     struct report report = {.text = text, .size = size};
     text[0] = '\0';
     check_status(&report);
     check_identity(&report);
-    check_namespaces(order, &report);
-    check_network(order, &report);
-    check_mounts(order, mounts, &report);
-    check_workspace(order, &report);
+    check_namespaces(setup, &report);
+    check_network(setup, &report);
+    check_mounts(setup, mounts, &report);
+    check_workspace(setup, &report);
     check_environment(&report);
     check_process(&report);
 }

@@ -13,9 +13,9 @@
 
 #include "protocol.h"
 
-/* mounts: order->mount_count paths where something is mounted on purpose. Writes the names of the
+/* mounts: setup->mount_count paths where something is mounted on purpose. Writes the names of the
  * missing protections, separated by ", ", to missing; "" when all are there. */
-void sandbox_check(const struct sandbox_order *order, const char *const *mounts, char *missing,
+void sandbox_check(const struct sandbox_setup *setup, const char *const *mounts, char *missing,
                    size_t size);
 
 /* True when nothing is open but what SANDBOX_FD_LIMIT leaves; before anything else is opened. */

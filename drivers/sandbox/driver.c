@@ -23,6 +23,7 @@
 #include "landlock.h"
 #include "lease.h"
 #include "options.h"
+#include "overlay.h"
 #include "probe.h"
 #include "protocol.h"
 
@@ -57,6 +58,17 @@ tell_facts(const struct billet_call *call, const struct billet_lease_handle *lea
     host->fact(call, "landlock", text);
 }
 
+/* While the core writes down what comes next. Where it fails, the first command tries again and
+ * says why. */
+static void
+start_ahead(struct billet_lease_handle *lease, const struct sandbox_config *config)
+{
+    struct billet_error unsaid = BILLET_ERROR_INIT;
+    /* One that was taken up may have a sandbox of another process: the first command finds it. */
+    if (lease->identity.taken)
+        sandbox_resident_begin(host, lease, config, &unsaid);
+}
+
 static int32_t
 acquire(const struct billet_call *call, const struct billet_acquire *args,
         struct billet_acquired *result, struct billet_error *error)
@@ -64,7 +76,6 @@ acquire(const struct billet_call *call, const struct billet_acquire *args,
     struct sandbox_config config;
     struct billet_lease_handle *lease = NULL;
     int failed = sandbox_config_read(call->config, &config, error);
-    (void)args;
     if (failed < 0)
         return failed;
     if (access(config.bubblewrap, X_OK) < 0) {
@@ -80,6 +91,8 @@ acquire(const struct billet_call *call, const struct billet_acquire *args,
     result->handle = lease;
     result->expires_ns = 0;
     tell_facts(call, lease, &config);
+    if ((args->hints & BILLET_HINT_NO_REALIZE) != 0)
+        start_ahead(lease, &config);
     return 0;
 }
 
@@ -109,7 +122,11 @@ release(const struct billet_call *call, struct billet_lease_handle *lease, int32
 {
     int result = 0;
     if (disposition == BILLET_DISPOSE_DESTROY)
-        result = sandbox_lease_end(lease, call->deadline_ns, error);
+        result = sandbox_lease_end(host, lease, call->deadline_ns, error);
+    if (disposition == BILLET_DISPOSE_KEEP)
+        sandbox_resident_keep(lease);
+    if (disposition == BILLET_DISPOSE_STOP)
+        sandbox_resident_end(lease, billet_monotonic_ns() + 5 * BILLET_NS_PER_SECOND);
     if (disposition == BILLET_DISPOSE_STOP)
         result = sandbox_lease_stop(lease->directory_fd, &lease->group, call->deadline_ns, error);
     /* What is started by clone into a group that was once killed dies at once on kernels from 6.14
@@ -163,7 +180,9 @@ take_workspace(struct billet_lease_handle *lease, const struct sandbox_config *c
         (int)sizeof(lease->work_path))
         return billet_fail(error, BILLET_CLASS_CONFIG, "workspace_realization_failed",
                            "the path of the workspace is too long");
-    int failed = sandbox_identity_map(&lease->identity, config, fd, args->path, error);
+    int failed = lease->identity.taken
+                     ? sandbox_identity_map(&lease->identity, config, fd, args->path, error)
+                     : 0; /* once a sandbox must be started */
     if (failed < 0)
         return failed;
     if (lease->identity.drop && lease->identity.map_fd < 0) {
@@ -181,6 +200,20 @@ take_workspace(struct billet_lease_handle *lease, const struct sandbox_config *c
     return 0;
 }
 
+/* The core collects what is in the upper directory, once nothing of the lease runs any more. */
+static int
+realize_overlay(const struct billet_call *call, struct billet_lease_handle *lease,
+                struct billet_error *error)
+{
+    char upper[PATH_MAX + 8];
+    int failed = sandbox_overlay_prepare(host, lease, error);
+    if (failed < 0)
+        return failed;
+    snprintf(upper, sizeof(upper), "%s/upper", lease->overlay_path);
+    host->fact(call, "workspace_upper", upper);
+    return 0;
+}
+
 static int32_t
 realize(const struct billet_call *call, struct billet_lease_handle *lease,
         const struct billet_realize *args, struct billet_realized *result,
@@ -190,11 +223,21 @@ realize(const struct billet_call *call, struct billet_lease_handle *lease,
     int failed = sandbox_config_read(call->config, &config, error);
     if (failed < 0)
         return failed;
-    if (args->mode != BILLET_WORKSPACE_NONE && args->mode != BILLET_WORKSPACE_BIND)
+    if (args->mode != BILLET_WORKSPACE_NONE && args->mode != BILLET_WORKSPACE_BIND &&
+        args->mode != BILLET_WORKSPACE_OVERLAY)
         return billet_fail(error, BILLET_CLASS_CONFIG, "workspace_realization_failed",
                            "the sandbox driver does not know workspace mode %d", args->mode);
-    if (args->mode == BILLET_WORKSPACE_BIND)
+    /* One that was started without it cannot be given it. */
+    sandbox_resident_end(lease, billet_monotonic_ns() + 5 * BILLET_NS_PER_SECOND);
+    lease->overlay_path[0] = '\0';
+    if (args->mode == BILLET_WORKSPACE_OVERLAY)
+        sandbox_overlay_adopt(host, lease);
+    if (args->mode != BILLET_WORKSPACE_NONE)
         failed = take_workspace(lease, &config, args, error);
+    if (failed == 0 && args->mode == BILLET_WORKSPACE_OVERLAY)
+        failed = realize_overlay(call, lease, error);
+    if (failed == 0)
+        start_ahead(lease, &config);
     if (failed == 0)
         snprintf(result->directory, sizeof(result->directory), "%s",
                  args->mode == BILLET_WORKSPACE_NONE ? "/tmp" : SANDBOX_WORK);
@@ -262,7 +305,8 @@ BILLET_DRIVER("sandbox", PACKAGE_VERSION, 0)
                         BILLET_CAN_SIGNAL | BILLET_CAN_PTY | BILLET_CAN_RESUME | BILLET_CAN_LABEL |
                         BILLET_CAN_SHARE_FILES | BILLET_CAN_CONTROL_NETWORK | BILLET_CAN_LIMIT |
                         BILLET_CAN_CONFINE,
-        .workspace_modes = 1u << BILLET_WORKSPACE_NONE | 1u << BILLET_WORKSPACE_BIND,
+        .workspace_modes = 1u << BILLET_WORKSPACE_NONE | 1u << BILLET_WORKSPACE_BIND |
+                           1u << BILLET_WORKSPACE_OVERLAY,
         .check_config = check_config,
         .probe = probe,
         .acquire = acquire,

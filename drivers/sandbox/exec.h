@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * exec.h - one command in one sandbox: from the order to the verified end of
- * everything in it. Owns the conversation with billet-sandbox-init.
+ * exec.h - one command in the sandbox of its lease: its order, its streams, its
+ * time limit, and how it ended. What it left running lives on with the sandbox. Owns
+ * the conversation with the command's supervisor inside.
  */
 #ifndef SANDBOX_EXEC_H
 #define SANDBOX_EXEC_H

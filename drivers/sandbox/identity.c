@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "identity.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -72,9 +73,11 @@ sandbox_identity_take(const struct sandbox_config *config, int directory_fd, con
     *identity = (struct sandbox_identity)SANDBOX_IDENTITY_INIT;
     identity->uid = geteuid();
     identity->gid = getegid();
-    if (identity->uid != 0)
+    identity->drop = identity->uid == 0;
+    if (!identity->drop) {
+        identity->taken = true;
         return 0;
-    identity->drop = true;
+    }
     if (mkdirat(directory_fd, "uids", 0700) < 0 && errno != EEXIST)
         return billet_fail_errno(error, 0, "io_failed", errno, "cannot make the directory of ids");
     cleanup_fd int pool =
@@ -90,6 +93,7 @@ sandbox_identity_take(const struct sandbox_config *config, int directory_fd, con
         if (fd < 0 && fd != -EWOULDBLOCK)
             return billet_fail_errno(error, 0, "io_failed", -fd, "cannot lock user id %u", id);
         if (fd >= 0) {
+            identity->taken = true;
             identity->uid = id;
             identity->gid = id;
             identity->locked = id;
@@ -107,7 +111,7 @@ sandbox_identity_take(const struct sandbox_config *config, int directory_fd, con
 void
 sandbox_identity_give_back(struct sandbox_identity *identity)
 {
-    if (identity->lock_fd >= 0 && identity->pool_fd >= 0) {
+    if (identity->lock_fd >= 0 && identity->pool_fd >= 0 && !identity->shared) {
         char name[32];
         snprintf(name, sizeof(name), "%u", (unsigned)identity->locked);
         unlinkat(identity->pool_fd, name, 0); /* while the lock is ours */
@@ -115,6 +119,23 @@ sandbox_identity_give_back(struct sandbox_identity *identity)
     billet_close_fd(&identity->lock_fd);
     billet_close_fd(&identity->pool_fd);
     billet_close_fd(&identity->map_fd);
+}
+
+void
+sandbox_identity_tidy(int directory_fd)
+{
+    int pool = openat(directory_fd, "uids", O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    cleanup_dir DIR *entries = pool >= 0 ? fdopendir(pool) : NULL;
+    struct dirent *entry;
+    if (entries == NULL) {
+        billet_close_fd(&pool);
+        return;
+    }
+    while ((entry = readdir(entries)) != NULL) {
+        cleanup_fd int fd = entry->d_name[0] != '.' ? lock_id(pool, entry->d_name) : -1;
+        if (fd >= 0)
+            unlinkat(pool, entry->d_name, 0); /* while the lock is ours */
+    }
 }
 
 int
@@ -257,8 +278,8 @@ sandbox_identity_map(struct sandbox_identity *identity, const struct sandbox_con
     billet_close_fd(&identity->map_fd);
     if (!identity->drop)
         return 0;
-    identity->uid = identity->locked; /* an earlier workspace may have changed it */
-    identity->gid = (gid_t)identity->locked;
+    identity->uid = identity->adopted != 0 ? identity->adopted : identity->locked;
+    identity->gid = (gid_t)identity->uid; /* an earlier workspace may have changed it */
     if (fstat(work_fd, &status) < 0)
         return billet_fail_errno(error, 0, "io_failed", errno, "cannot look at workspace %s", path);
     int result = make_namespace(status.st_uid, status.st_gid, identity);

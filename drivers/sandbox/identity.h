@@ -17,13 +17,16 @@
 #include "options.h"
 
 struct sandbox_identity {
-    bool drop; /* started by root: setuid(uid) before anything else runs */
+    bool taken;
+    bool shared; /* a sandbox that stays holds the lock as well */
+    bool drop;   /* started by root: setuid(uid) before anything else runs */
     uid_t uid;
     gid_t gid;
-    uid_t locked; /* the id that lock_fd holds: uid may become another (allow_degraded) */
-    int lock_fd;  /* holds the id while open, -1: none */
-    int pool_fd;  /* the directory of its file */
-    int map_fd;   /* user namespace for the workspace's mount, -1: plain bind */
+    uid_t locked;  /* the id that lock_fd holds: uid may become another (allow_degraded) */
+    uid_t adopted; /* to be used instead: what the lease's files belong to already; 0: none */
+    int lock_fd;   /* holds the id while open, -1: none */
+    int pool_fd;   /* the directory of its file */
+    int map_fd;    /* user namespace for the workspace's mount, -1: plain bind */
 };
 #define SANDBOX_IDENTITY_INIT                      \
     {                                              \
@@ -34,6 +37,8 @@ struct sandbox_identity {
 int sandbox_identity_take(const struct sandbox_config *config, int directory_fd, const char *seed,
                           struct sandbox_identity *identity, struct billet_error *error);
 void sandbox_identity_give_back(struct sandbox_identity *identity);
+/* Remove the files of ids that nobody holds. directory_fd: as in sandbox_identity_take. */
+void sandbox_identity_tidy(int directory_fd);
 
 /* After realize: map the owner of the workspace. Fails with class UNAVAILABLE where the file system
  * cannot do it; allow_degraded then runs as the owner, but never as root. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * billet-sandbox-init - process 1 of a sandbox: takes its order from the driver,
- * checks that every protection is in force, confines the command with Landlock,
- * starts it, passes signals on, reaps, and reports how it ended. When it ends,
- * the kernel kills whatever else is in the sandbox.
+ * billet-sandbox-init - process 1 of a sandbox: checks that every protection is in
+ * force, keeps a supervisor ready at the door for the next command, reaps, and ends
+ * with the driver that started it, unless that one said to stay. When it ends, the
+ * kernel kills whatever else is in the sandbox.
  *
- * Static, uses nothing but libc. Trusts the driver, nothing else; the command
- * can neither trace nor signal it.
+ * Static, uses nothing but libc. Trusts the driver, nothing else; a command can neither trace
+ * nor signal it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -25,25 +24,29 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check.h"
+#include "init.h"
 #include "landlock.h"
-#include "protocol.h"
 
-#define EXIT_LOST 70 /* the driver went away or sent nonsense; nobody reads it */
+#define EXIT_LOST 70 /* nobody reads it */
+#define COMMANDS_MAX 128
+#define RETRY_MS 50 /* until another supervisor is tried, when there was no room for one */
 
-static struct order_view {
-    const struct sandbox_order *header;
-    const char *directory;
-    const char **arguments;
-    const char **environment;
-    const char **mounts;
-    const char **readable;
-} order;
+static struct inside inside;
+static pid_t commands[COMMANDS_MAX]; /* supervisors with a command */
+static size_t command_count;
+static struct supervisor spare; /* the one at the door */
+static int64_t retry_ms;        /* not before this time another one is tried */
+static bool keep;               /* stay without the owner */
+static int owner = SANDBOX_FD_OWNER;
 
-static void
-say(const struct sandbox_message *message, int fd, bool credentials)
+/* ---- messages ---------------------------------------------------------------------- */
+
+bool
+inside_say(int socket, const struct sandbox_message *message, int fd, bool credentials)
 {
     union {
         char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
@@ -70,305 +73,100 @@ say(const struct sandbox_message *message, int fd, bool credentials)
             memcpy(CMSG_DATA(item), &fd, sizeof(int));
         }
     }
-    while (sendmsg(SANDBOX_FD_CONTROL, &header, MSG_NOSIGNAL) < 0)
+    while (sendmsg(socket, &header, MSG_NOSIGNAL) < 0)
         if (errno != EINTR)
-            _exit(EXIT_LOST);
+            return false;
+    return true;
 }
 
-static void __attribute__((noreturn)) broken(const char *what, int sys_errno)
+int
+inside_hear(int socket, struct sandbox_message *message, int *fds, size_t count, int flags)
 {
-    struct sandbox_message message = {.type = SANDBOX_BROKEN, .value = sys_errno};
-    snprintf(message.text, sizeof(message.text), "%s", what);
-    say(&message, -1, false);
-    _exit(EXIT_LOST);
+    union {
+        char bytes[CMSG_SPACE(sizeof(int) * SANDBOX_EXEC_FDS)];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = {.iov_base = message, .iov_len = sizeof(*message)};
+    struct msghdr header = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = control.bytes,
+                            .msg_controllen = sizeof(control.bytes)};
+    ssize_t got;
+    for (size_t i = 0; i < count; i++)
+        fds[i] = -1;
+    while ((got = recvmsg(socket, &header, flags | MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
+        ;
+    if (got < 0)
+        return -1;
+    size_t taken = 0;
+    for (struct cmsghdr *item = CMSG_FIRSTHDR(&header); item != NULL;
+         item = CMSG_NXTHDR(&header, item)) {
+        if (item->cmsg_level != SOL_SOCKET || item->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t sent = (item->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < sent; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(item) + i * sizeof(int), sizeof(int));
+            if (taken < count)
+                fds[taken++] = fd;
+            else
+                close(fd);
+        }
+    }
+    message->text[SANDBOX_TEXT_MAX - 1] = '\0';
+    return got == (ssize_t)sizeof(*message) ? 1 : 0;
 }
 
-/* Point count strings of the order, beginning at *at, and a NULL. */
-static const char **
-take_strings(const char **at, const char *end, uint32_t count)
+const char **
+inside_strings(const char **at, const char *end, uint32_t count)
 {
     if (count > (uint64_t)(end - *at))
-        broken("the order is cut short", 0);
+        return NULL;
     const char **list = calloc((size_t)count + 1, sizeof(*list));
-    if (list == NULL)
-        broken("no memory for the order", ENOMEM);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; list != NULL && i < count; i++) {
         const char *stop = memchr(*at, '\0', (size_t)(end - *at));
-        if (stop == NULL)
-            broken("the order is cut short", 0);
+        if (stop == NULL) {
+            free(list);
+            return NULL;
+        }
         list[i] = *at;
         *at = stop + 1;
     }
     return list;
 }
 
+static void __attribute__((noreturn)) broken(const char *what, int sys_errno)
+{
+    struct sandbox_message message = {.type = SANDBOX_BROKEN, .value = sys_errno};
+    snprintf(message.text, sizeof(message.text), "%s", what);
+    inside_say(owner, &message, -1, false);
+    _exit(EXIT_LOST);
+}
+
+/* ---- the start ----------------------------------------------------------------------- */
+
 static void
-read_order(void)
+read_setup(void)
 {
     struct stat status;
-    if (fstat(SANDBOX_FD_ORDER, &status) < 0)
-        broken("cannot read the order", errno);
-    if (status.st_size < (off_t)sizeof(struct sandbox_order))
-        broken("the order is cut short", 0);
+    if (fstat(SANDBOX_FD_SETUP, &status) < 0)
+        broken("cannot read the setup", errno);
+    if (status.st_size < (off_t)sizeof(struct sandbox_setup))
+        broken("the setup is cut short", 0);
     size_t size = (size_t)status.st_size;
-    const void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, SANDBOX_FD_ORDER, 0);
+    const void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, SANDBOX_FD_SETUP, 0);
     if (bytes == MAP_FAILED)
-        broken("cannot read the order", errno);
-    close(SANDBOX_FD_ORDER);
-    order.header = bytes;
-    if (order.header->magic != SANDBOX_MAGIC || order.header->version != SANDBOX_VERSION ||
-        order.header->size != size)
+        broken("cannot read the setup", errno);
+    close(SANDBOX_FD_SETUP);
+    const struct sandbox_setup *setup = inside.setup = bytes;
+    if (setup->magic != SANDBOX_MAGIC || setup->version != SANDBOX_VERSION || setup->size != size)
         broken("driver and billet-sandbox-init are of different versions", 0);
-    const char *at = (const char *)bytes + sizeof(struct sandbox_order);
+    const char *at = (const char *)bytes + sizeof(struct sandbox_setup);
     const char *end = (const char *)bytes + size;
-    const char **directory = take_strings(&at, end, 1);
-    order.directory = directory[0];
-    order.arguments = take_strings(&at, end, order.header->argument_count);
-    order.environment = take_strings(&at, end, order.header->environment_count);
-    order.mounts = take_strings(&at, end, order.header->mount_count);
-    order.readable = take_strings(&at, end, order.header->readable_count);
-    if (order.header->argument_count == 0)
-        broken("the order names no command", 0);
-}
-
-static void
-limit(int resource, uint64_t value)
-{
-    struct rlimit limits = {.rlim_cur = value, .rlim_max = value};
-    if (value != 0 && setrlimit((__rlimit_resource_t)resource, &limits) < 0)
-        broken("cannot set a limit", errno);
-}
-
-/* ---- the command ---------------------------------------------------------- */
-
-/* What the child tells before it executes: 0 bytes on success. */
-struct failure {
-    uint32_t kind; /* SANDBOX_CANNOT_*, SANDBOX_BROKEN */
-    int32_t sys_errno;
-};
-
-static const char *
-environment_value(const char *name)
-{
-    size_t length = strlen(name);
-    for (const char **at = order.environment; *at != NULL; at++)
-        if (strncmp(*at, name, length) == 0 && (*at)[length] == '=')
-            return *at + length + 1;
-    return NULL;
-}
-
-/* As execvp(3) with the command's own PATH, without its shell fallback. Returns errno. */
-static int
-execute(void)
-{
-    char *const *arguments = (char *const *)(uintptr_t)order.arguments;
-    char *const *environment = (char *const *)(uintptr_t)order.environment;
-    const char *name = order.arguments[0];
-    const char *path = environment_value("PATH");
-    char file[4096];
-    int result = ENOENT;
-
-    if (name[0] == '\0')
-        return ENOENT;
-    if (strchr(name, '/') != NULL) {
-        execve(name, arguments, environment);
-        return errno;
-    }
-    for (const char *at = path != NULL ? path : "/usr/bin:/bin"; at != NULL;) {
-        const char *colon = strchr(at, ':');
-        size_t length = colon != NULL ? (size_t)(colon - at) : strlen(at);
-        int written =
-            snprintf(file, sizeof(file), "%.*s%s%s", (int)length, at, length > 0 ? "/" : "", name);
-        at = colon != NULL ? colon + 1 : NULL;
-        if (written < 0 || (size_t)written >= sizeof(file))
-            continue;
-        execve(file, arguments, environment);
-        if (errno == EACCES)
-            result = faccessat(AT_FDCWD, file, F_OK, 0) == 0 ? EACCES : result;
-        else if (errno != ENOENT && errno != ENOTDIR)
-            return errno;
-    }
-    return result;
-}
-
-static void __attribute__((noreturn)) child_fail(int report, uint32_t kind, int sys_errno)
-{
-    struct failure failure = {.kind = kind, .sys_errno = sys_errno};
-    ssize_t ignored = write(report, &failure, sizeof(failure));
-    (void)ignored;
-    _exit(127);
-}
-
-/* ready: written to once Landlock is in force; go: read before the command executes. */
-static void __attribute__((noreturn)) child_main(int terminal, int ready, int go, int report)
-{
-    sigset_t none;
-    char byte = 0;
-
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    if (setsid() < 0)
-        child_fail(report, SANDBOX_BROKEN, errno);
-    if (terminal >= 0) {
-        if (ioctl(terminal, TIOCSCTTY, 0) < 0 || dup2(terminal, 0) < 0 || dup2(terminal, 1) < 0 ||
-            dup2(terminal, 2) < 0)
-            child_fail(report, SANDBOX_BROKEN, errno);
-    }
-    int failure = 0;
-    if ((order.header->flags & SANDBOX_NO_LANDLOCK) == 0)
-        failure = sandbox_landlock_apply(order.readable, order.header->readable_count);
-    if (write(ready, &failure, sizeof(failure)) != sizeof(failure))
-        _exit(127);
-    if (read(go, &byte, 1) != 1)
-        _exit(127);
-    if (chdir(order.directory) < 0)
-        child_fail(report, SANDBOX_CANNOT_ENTER, errno);
-    child_fail(report, SANDBOX_CANNOT_EXECUTE, execute());
-}
-
-/* ---- the terminal ----------------------------------------------------------- */
-
-/* Of the sandbox's own devpts. Returns the command's side; the master went to the driver. */
-static int
-make_terminal(void)
-{
-    char path[64];
-    int number = 0, unlock = 0;
-    struct winsize size = {.ws_row = (unsigned short)order.header->rows,
-                           .ws_col = (unsigned short)order.header->columns};
-    int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0 ||
-        ioctl(master, TIOCGPTN, &number) < 0)
-        broken("cannot make a terminal", errno);
-    snprintf(path, sizeof(path), "/dev/pts/%d", number);
-    int slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (slave < 0)
-        broken("cannot open the terminal", errno);
-    ioctl(master, TIOCSWINSZ, &size);
-    struct sandbox_message message = {.type = SANDBOX_TERMINAL};
-    say(&message, master, false);
-    close(master);
-    return slave;
-}
-
-/* ---- life ---------------------------------------------------------------------- */
-
-static void
-tell_end(pid_t pid, int report)
-{
-    struct sandbox_message message = {.type = SANDBOX_ENDED};
-    struct rusage usage;
-    struct failure failure;
-    int status = 0;
-
-    memset(&usage, 0, sizeof(usage));
-    while (wait4(pid, &status, 0, &usage) < 0)
-        if (errno != EINTR)
-            broken("lost the command", errno);
-    message.max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
-    message.cpu_ns = ((int64_t)usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000 +
-                     ((int64_t)usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000;
-    if (read(report, &failure, sizeof(failure)) == (ssize_t)sizeof(failure)) {
-        message.kind = failure.kind;
-        message.value = failure.sys_errno;
-        if (failure.kind == SANDBOX_BROKEN)
-            broken("cannot prepare the command", failure.sys_errno);
-    } else if (WIFSIGNALED(status)) {
-        message.kind = SANDBOX_SIGNALLED;
-        message.value = WTERMSIG(status);
-    } else {
-        message.kind = SANDBOX_EXITED;
-        message.value = WEXITSTATUS(status);
-    }
-    say(&message, -1, false);
-}
-
-/* Reap what the sandbox orphaned, but leave the command: its usage is read at the end. True once
- * the command itself has ended. */
-static bool
-reap(pid_t command)
-{
-    for (;;) {
-        siginfo_t info = {.si_pid = 0};
-        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid == 0)
-            return false;
-        if (info.si_pid == command)
-            return true;
-        waitpid(info.si_pid, NULL, 0);
-    }
-}
-
-/* False when the driver has gone. */
-static bool
-listen_to_driver(pid_t command)
-{
-    struct sandbox_message message;
-    ssize_t got =
-        recv(SANDBOX_FD_CONTROL, &message, sizeof(message), MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (got < 0)
-        return errno == EAGAIN || errno == EINTR;
-    if (got != (ssize_t)sizeof(message))
-        return false;
-    if (message.type == SANDBOX_SIGNAL && message.value > 0 && message.value <= SIGRTMAX) {
-        if (kill(-command, message.value) < 0)
-            kill(command, message.value);
-    }
-    return true;
-}
-
-static void
-live(pid_t command, int signals, int report)
-{
-    struct pollfd watched[2] = {{.fd = signals, .events = POLLIN},
-                                {.fd = SANDBOX_FD_CONTROL, .events = POLLIN}};
-    for (;;) {
-        if (poll(watched, 2, -1) < 0) {
-            if (errno == EINTR)
-                continue;
-            broken("cannot wait", errno);
-        }
-        if (watched[0].revents != 0) {
-            struct signalfd_siginfo information;
-            if (read(signals, &information, sizeof(information)) < 0 && errno != EAGAIN &&
-                errno != EINTR)
-                broken("cannot wait", errno);
-            if (reap(command)) {
-                tell_end(command, report);
-                return;
-            }
-        }
-        if (watched[1].revents != 0 && !listen_to_driver(command))
-            _exit(EXIT_LOST);
-    }
-}
-
-static void
-add_missing(char *text, size_t size, const char *name)
-{
-    size_t length = strlen(text);
-    snprintf(text + length, size - length, "%s%s", length > 0 ? ", " : "", name);
-}
-
-/* Says what is missing; true when the command may start. message: what sandbox_check found. */
-static bool
-self_check(struct sandbox_message *message, int landlock, bool clean_descriptors)
-{
-    if (landlock != 0 || (order.header->flags & SANDBOX_NO_LANDLOCK) != 0)
-        add_missing(message->text, sizeof(message->text), "landlock");
-    /* With the host's network only Landlock keeps its abstract sockets away. */
-    if (landlock == 0 && (order.header->flags & SANDBOX_SHARED_NETWORK) != 0 &&
-        sandbox_landlock_abi() < SANDBOX_LANDLOCK_SCOPES)
-        add_missing(message->text, sizeof(message->text), "closed abstract sockets");
-    if (!clean_descriptors)
-        add_missing(message->text, sizeof(message->text), "closed descriptors");
-    if (message->text[0] == '\0')
-        return true;
-    say(message, -1, false);
-    if ((order.header->flags & SANDBOX_ALLOW_DEGRADED) != 0)
-        return true;
-    struct sandbox_message end = {.type = SANDBOX_ENDED, .kind = SANDBOX_REFUSED};
-    say(&end, -1, false);
-    return false;
+    inside.mounts = inside_strings(&at, end, setup->mount_count);
+    inside.readable = inside_strings(&at, end, setup->readable_count);
+    if (inside.mounts == NULL || inside.readable == NULL)
+        broken("the setup is cut short", 0);
 }
 
 static void
@@ -385,78 +183,205 @@ close_from(unsigned first)
 }
 
 static void
-set_cloexec(int fd)
+prepare_descriptors(bool clean)
 {
-    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+    if (!clean && (inside.setup->flags & SANDBOX_KEEP_FDS) == 0)
+        close_from(SANDBOX_FD_LIMIT);
+    /* 0 and 1 are /dev/null; what bwrap complains to is not for commands. */
+    if (dup2(0, 2) < 0 || fcntl(SANDBOX_FD_OWNER, F_SETFD, FD_CLOEXEC) < 0 ||
+        fcntl(SANDBOX_FD_DOOR, F_SETFD, FD_CLOEXEC) < 0)
         broken("cannot prepare the descriptors", errno);
+}
+
+static void
+add_missing(char *text, size_t size, const char *name)
+{
+    size_t length = strlen(text);
+    snprintf(text + length, size - length, "%s%s", length > 0 ? ", " : "", name);
+}
+
+/* What the spare supervisor says next; blocks. False when it ended instead. */
+static bool
+await_report(struct supervisor_report *report)
+{
+    struct pollfd ready = {.fd = spare.report, .events = POLLIN};
+    while (poll(&ready, 1, -1) < 0 && errno == EINTR)
+        ;
+    return read(spare.report, report, sizeof(*report)) == (ssize_t)sizeof(*report);
+}
+
+/* While the first command's process puts itself under Landlock. True when commands may come. */
+static bool
+self_check(bool clean_descriptors)
+{
+    const struct sandbox_setup *setup = inside.setup;
+    struct supervisor_report confined;
+    struct sandbox_message ready = {.type = SANDBOX_READY};
+
+    sandbox_check(setup, inside.mounts, inside.missing, sizeof(inside.missing));
+    if (!await_report(&confined) || confined.event != SUPERVISOR_CONFINED)
+        broken("cannot prepare a command", 0);
+    bool landlock = confined.value == 0 && (setup->flags & SANDBOX_NO_LANDLOCK) == 0;
+    if (!landlock)
+        add_missing(inside.missing, sizeof(inside.missing), "landlock");
+    /* With the host's network only Landlock keeps its abstract sockets away. */
+    else if ((setup->flags & SANDBOX_SHARED_NETWORK) != 0 &&
+             sandbox_landlock_abi() < SANDBOX_LANDLOCK_SCOPES)
+        add_missing(inside.missing, sizeof(inside.missing), "closed abstract sockets");
+    if (!clean_descriptors)
+        add_missing(inside.missing, sizeof(inside.missing), "closed descriptors");
+    bool refused = inside.missing[0] != '\0' && (setup->flags & SANDBOX_ALLOW_DEGRADED) == 0;
+    ready.kind = refused ? SANDBOX_REFUSED : 0;
+    memcpy(ready.text, inside.missing, sizeof(ready.text));
+    inside_say(owner, &ready, -1, false);
+    return !refused;
+}
+
+/* ---- life ------------------------------------------------------------------------------ */
+
+static int64_t
+now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void
+forget_spare(void)
+{
+    close(spare.report);
+    if (spare.go >= 0)
+        close(spare.go);
+    spare = (struct supervisor){.report = -1, .go = -1};
+}
+
+/* A supervisor that was killed has left its tree to us: only the workload can have done that, or
+ * the kernel for want of memory. Nobody watches over those processes any more, so they end. */
+static void
+end_abandoned(void)
+{
+    pid_t roots[COMMANDS_MAX + 1];
+    memcpy(roots, commands, command_count * sizeof(roots[0]));
+    size_t count = command_count;
+    if (spare.pid > 0)
+        roots[count++] = spare.pid;
+    inside_tree_kill_others(roots, count);
+}
+
+/* Which of the supervisors ended? An orphan of a command is none. */
+static void
+note_end(pid_t pid, bool killed)
+{
+    for (size_t i = 0; i < command_count; i++)
+        if (commands[i] == pid) {
+            commands[i] = commands[--command_count];
+            if (killed)
+                end_abandoned();
+            return;
+        }
+    if (pid == spare.pid) {
+        forget_spare();
+        retry_ms = now_ms() + RETRY_MS;
+        if (killed)
+            end_abandoned();
+    }
+}
+
+static void
+reap(void)
+{
+    struct signalfd_siginfo information;
+    ssize_t ignored = read(inside.signals, &information, sizeof(information));
+    (void)ignored;
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        note_end(pid, WIFSIGNALED(status));
+}
+
+static void
+take_report(void)
+{
+    struct supervisor_report report;
+    ssize_t got = read(spare.report, &report, sizeof(report));
+    if (got != (ssize_t)sizeof(report) || report.event != SUPERVISOR_TAKEN)
+        return; /* its end comes by signal */
+    commands[command_count++] = spare.pid;
+    forget_spare();
+}
+
+/* What the owner says; its end is ours too, unless it said otherwise before. */
+static void
+listen_to_owner(void)
+{
+    struct sandbox_message message;
+    int held = -1;
+    int got = inside_hear(owner, &message, &held, 1, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got == 1 && message.type == SANDBOX_KEEP) {
+        keep = true; /* and held stays open as long as this process lives */
+        return;
+    }
+    if (!keep)
+        _exit(0);
+    close(owner);
+    owner = -1;
+}
+
+static void __attribute__((noreturn)) live(void)
+{
+    for (;;) {
+        struct pollfd watched[3] = {{.fd = owner, .events = POLLIN},
+                                    {.fd = inside.signals, .events = POLLIN},
+                                    {.fd = spare.report, .events = POLLIN}};
+        bool wanted = spare.pid == 0 && command_count < COMMANDS_MAX;
+        if (wanted && now_ms() >= retry_ms && inside_supervise(&inside, false, &spare))
+            continue;
+        if (poll(watched, 3, wanted ? RETRY_MS : -1) < 0 && errno != EINTR)
+            _exit(EXIT_LOST);
+        if (watched[0].revents != 0)
+            listen_to_owner();
+        if (watched[2].revents != 0)
+            take_report();
+        if (watched[1].revents != 0)
+            reap();
+    }
 }
 
 int
 main(void)
 {
     struct sandbox_message hello = {.type = SANDBOX_HELLO};
-    int ready[2], go[2], report[2], landlock = 0;
     sigset_t mask;
 
-    /* The driver's death must end the sandbox; bwrap asked for it, but only of bwrap's own. */
+    spare = (struct supervisor){.report = -1, .go = -1};
+    /* Without bwrap nobody outside would learn of our end. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-        broken("cannot follow the driver's death", errno);
-    say(&hello, -1, true);
-    bool clean_descriptors = sandbox_check_descriptors();
-    read_order();
-    if (!clean_descriptors && (order.header->flags & SANDBOX_KEEP_FDS) == 0)
-        close_from(SANDBOX_FD_LIMIT);
-    const struct sandbox_order *header = order.header;
-    if (dup2(SANDBOX_FD_STDERR, 2) < 0)
-        broken("cannot prepare the descriptors", errno);
-    close(SANDBOX_FD_STDERR);
-    set_cloexec(SANDBOX_FD_CONTROL);
-
+        broken("cannot follow the launcher's death", errno);
+    inside_say(owner, &hello, -1, true);
+    bool clean = sandbox_check_descriptors();
+    read_setup();
+    prepare_descriptors(clean);
     sigemptyset(&mask);
     sigaddset(&mask, SIGCHLD);
     sigprocmask(SIG_SETMASK, &mask, NULL);
-    /* Before other descriptors are made: only what came from outside is looked at. */
-    int terminal = (header->flags & SANDBOX_PTY) != 0 ? make_terminal() : -1;
-    int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (signals < 0 || pipe2(ready, O_CLOEXEC) < 0 || pipe2(go, O_CLOEXEC) < 0 ||
-        pipe2(report, O_CLOEXEC) < 0)
-        broken("cannot prepare the command", errno);
-    limit(RLIMIT_NPROC, header->process_limit);
-    pid_t command = fork();
-    if (command < 0)
+    inside.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    struct rlimit processes = {.rlim_cur = inside.setup->process_limit,
+                               .rlim_max = inside.setup->process_limit};
+    if (inside.signals < 0 || (processes.rlim_cur != 0 && setrlimit(RLIMIT_NPROC, &processes) < 0))
+        broken("cannot prepare the sandbox", errno);
+    if (!inside_supervise(&inside, true, &spare))
         broken("cannot make a process", errno);
-    if (command == 0) {
-        close(go[1]); /* so that our end is the one that counts */
-        limit(RLIMIT_DATA, header->data_limit);
-        child_main(terminal, ready[1], go[0], report[1]);
-    }
-    if (terminal >= 0) {
-        close(terminal);
-        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        for (int fd = 0; fd < 3; fd++)
-            dup2(null, fd);
-        close(null);
-    }
-    close(ready[1]);
-    close(go[0]);
-    close(report[1]);
-    /* While the child puts itself under Landlock. */
-    struct sandbox_message found = {.type = SANDBOX_MISSING};
-    sandbox_check(order.header, order.mounts, found.text, sizeof(found.text));
-    if (read(ready[0], &landlock, sizeof(landlock)) != sizeof(landlock))
-        broken("the command ended before it began", 0);
-    close(ready[0]);
-    if (!self_check(&found, landlock, clean_descriptors))
+    if (!self_check(clean))
         return 0;
-    /* From here on the command may live: no tracing, no /proc/1/fd. Not before, since it hides our
+    /* From here on a command may live: no tracing, no /proc/1/fd. Not before, since it hides our
      * own /proc entries from us too. */
-    if ((header->flags & SANDBOX_TRACEABLE) == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+    if ((inside.setup->flags & SANDBOX_TRACEABLE) == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         broken("cannot hide process 1", errno);
-    if (write(go[1], "", 1) != 1)
-        broken("the command ended before it began", errno);
-    close(go[1]);
-    struct sandbox_message started = {.type = SANDBOX_STARTED, .value = command};
-    say(&started, -1, false);
-    live(command, signals, report[0]);
-    return 0;
+    listen_to_owner();
+    if (write(spare.go, inside.missing, sizeof(inside.missing)) != sizeof(inside.missing))
+        broken("cannot prepare a command", errno);
+    live();
 }

@@ -14,6 +14,7 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -21,6 +22,7 @@
 
 #include "../common/cleanup.h"
 #include "../common/fail.h"
+#include "overlay.h"
 #include "profile.h"
 
 #ifndef SYS_move_mount
@@ -45,6 +47,7 @@ enum step {
     STEP_GROUP,
     STEP_STAGE,
     STEP_MOUNT,
+    STEP_OVERLAY,
     STEP_LIMITS,
     STEP_INHERITED,
     STEP_KEYRING,
@@ -58,6 +61,7 @@ static const char *const step_texts[] = {
     [STEP_GROUP] = "enter the control group of the lease",
     [STEP_STAGE] = "make a mount namespace",
     [STEP_MOUNT] = "mount the workspace for the lease's user id",
+    [STEP_OVERLAY] = "show the workspace as an overlay",
     [STEP_LIMITS] = "set resource limits",
     [STEP_INHERITED] = "give up priorities of the caller",
     [STEP_KEYRING] = "begin a session keyring",
@@ -130,10 +134,32 @@ stage(const struct sandbox_launch *launch, int report)
     close(file);
     if (launch->work_fd < 0)
         return;
-    if (mkdir(SANDBOX_STAGE_WORK, 0755) < 0 ||
-        syscall(SYS_move_mount, tree, "", AT_FDCWD, SANDBOX_STAGE_WORK, MOVE_EMPTY_PATH) < 0)
+    const char *place = launch->overlay != NULL ? SANDBOX_STAGE_LOWER : SANDBOX_STAGE_WORK;
+    if (mkdir(place, 0755) < 0 ||
+        syscall(SYS_move_mount, tree, "", AT_FDCWD, place, MOVE_EMPTY_PATH) < 0)
         fail(report, STEP_MOUNT);
     close(tree);
+    if (launch->overlay == NULL)
+        return;
+    if (sandbox_overlay_mount_root(launch->overlay, place) < 0)
+        fail(report, STEP_OVERLAY);
+    umount2(place, MNT_DETACH); /* the overlay has it */
+}
+
+/* Where the workspace is shown as an overlay, or for another user. */
+static void
+stage_workspace(const struct sandbox_launch *launch, int report)
+{
+    bool user = !launch->identity->drop;
+    if (launch->overlay != NULL && launch->overlay->join_fd >= 0) {
+        if (sandbox_overlay_join(launch->overlay, user) < 0)
+            fail(report, STEP_OVERLAY);
+    } else if (!user) {
+        stage(launch, report);
+    } else if (launch->overlay != NULL &&
+               sandbox_overlay_mount_user(launch->overlay, launch->work_fd) < 0) {
+        fail(report, STEP_OVERLAY);
+    }
 }
 
 /* Lower what is higher; a limit that is already below stays. */
@@ -250,15 +276,15 @@ child_main(const struct sandbox_launch *launch, pid_t parent, bool entered, int 
     if (setsid() < 0)
         fail(report, STEP_SESSION);
     enter_groups(launch->group, entered, report);
-    if (launch->identity->drop)
-        stage(launch, report);
+    stage_workspace(launch, report);
     set_limits(report);
     shed_inherited(report);
     take_user(launch->identity, report);
     if ((sandbox_dropped() & SANDBOX_DROP_KEYRING) == 0 &&
         syscall(SYS_keyctl, KEY_JOIN_SESSION, NULL) < 0 && errno != ENOSYS)
         fail(report, STEP_KEYRING);
-    /* After the change of user, which clears it. It also covers a parent that is gone already. */
+    /* After the change of user, which clears it. It also covers a parent that is gone already;
+     * bwrap begins without it. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
         _exit(127);
     /* What the command writes goes back to its owner, with usual modes. */
@@ -268,17 +294,18 @@ child_main(const struct sandbox_launch *launch, pid_t parent, bool entered, int 
     if (read(go, &byte, 1) != 1)
         _exit(127);
     place_fds(launch, report);
+    if (prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0)
+        fail((int)launch->fd_count, STEP_SESSION);
     execve(launch->bubblewrap, arguments, environment);
     fail((int)launch->fd_count, STEP_EXECUTE);
 }
 
 static int
-explain(const struct sandbox_launch *launch, const struct failure *failure,
-        struct billet_error *error)
+explain(const struct failure *failure, struct billet_error *error)
 {
     if (failure->step == STEP_EXECUTE) {
         billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "sandbox_bubblewrap_missing",
-                          failure->sys_errno, "cannot execute bubblewrap %s", launch->bubblewrap);
+                          failure->sys_errno, "cannot execute bubblewrap");
         return billet_fail_hint(error, "install bubblewrap 0.8.0 or later, or set bubblewrap = its "
                                        "path");
     }
@@ -288,8 +315,7 @@ explain(const struct sandbox_launch *launch, const struct failure *failure,
     billet_fail_errno(error, 0, "sandbox_start_failed", failure->sys_errno,
                       "cannot %s for the sandbox", text);
     if (failure->step == STEP_USER)
-        return billet_fail_hint(error, "is user id %u known in this container? set uid_base",
-                                (unsigned)launch->identity->uid);
+        return billet_fail_hint(error, "is its user id known in this container? set uid_base");
     return -error->error_class;
 }
 
@@ -314,24 +340,38 @@ make_child(const struct billet_cgroup *group, bool *entered)
     return fork();
 }
 
+static int
+give_up(pid_t child, int pidfd, int noted, struct billet_error *error)
+{
+    kill(child, SIGKILL); /* our own child, not reaped: the number is still its own */
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+        ;
+    billet_close_fd(&pidfd);
+    if (noted == -ENOENT)
+        return billet_fail(error, BILLET_CLASS_LOST, "lease_lost",
+                           "the sandbox's lease was destroyed meanwhile");
+    return billet_fail_errno(error, 0, "sandbox_start_failed", -noted,
+                             "cannot hold the process of bubblewrap");
+}
+
 int
-sandbox_launch(const struct sandbox_launch *launch, pid_t *pid, int *pidfd,
-               struct billet_error *error)
+sandbox_launch_begin(const struct sandbox_launch *launch, struct sandbox_launched *launched,
+                     struct billet_error *error)
 {
     int report[2], go[2];
     sigset_t all, saved;
-    struct failure failure;
 
+    *launched = (struct sandbox_launched)SANDBOX_LAUNCHED_INIT;
     if (launch->fd_count >= SANDBOX_LAUNCH_FDS)
         return billet_fail(error, BILLET_CLASS_INTERNAL, "internal", "too many descriptors");
     if (pipe2(report, O_CLOEXEC) < 0)
         return billet_fail_errno(error, 0, "sandbox_start_failed", errno, "cannot make a pipe");
-    if (pipe2(go, O_CLOEXEC) < 0) {
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, go) < 0) {
         int saved_errno = errno;
         close(report[0]);
         close(report[1]);
         return billet_fail_errno(error, 0, "sandbox_start_failed", saved_errno,
-                                 "cannot make a pipe");
+                                 "cannot make a socket");
     }
     pid_t parent = getpid();
     sigfillset(&all);
@@ -352,31 +392,27 @@ sandbox_launch(const struct sandbox_launch *launch, pid_t *pid, int *pidfd,
         return billet_fail_errno(error, 0, "sandbox_start_failed", failed, "cannot make a process");
     }
     int opened = (int)syscall(SYS_pidfd_open, child, 0);
-    failed = errno;
-    int noted = opened >= 0 ? launch->note(launch->context, child) : -failed;
-    if (noted == 0 && write(go[1], "", 1) != 1)
-        noted = -errno;
-    if (noted < 0)
-        failed = -noted;
+    int noted = opened >= 0 ? launch->note(launch->context, child) : -errno;
+    if (noted == 0)
+        send(go[1], "", 1, MSG_NOSIGNAL); /* if it has ended already, it reported why */
     close(go[1]);
-    ssize_t got;
-    while ((got = read(report[0], &failure, sizeof(failure))) < 0 && errno == EINTR)
-        ;
-    close(report[0]);
-    if (got == 0 && noted == 0) {
-        *pid = child;
-        *pidfd = opened;
-        return 0;
+    if (noted < 0) {
+        close(report[0]);
+        return give_up(child, opened, noted, error);
     }
-    kill(child, SIGKILL); /* our own child, not reaped: the number is still its own */
-    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
+    *launched = (struct sandbox_launched){.pid = child, .pidfd = opened, .report = report[0]};
+    return 0;
+}
+
+int
+sandbox_launch_result(struct sandbox_launched *launched, struct billet_error *error)
+{
+    struct failure failure;
+    ssize_t got = 0;
+    if (launched->report < 0)
+        return 0;
+    while ((got = read(launched->report, &failure, sizeof(failure))) < 0 && errno == EINTR)
         ;
-    billet_close_fd(&opened);
-    if (noted == -ENOENT)
-        return billet_fail(error, BILLET_CLASS_LOST, "lease_lost",
-                           "the sandbox's lease was destroyed meanwhile");
-    if (got == (ssize_t)sizeof(failure))
-        return explain(launch, &failure, error);
-    return billet_fail_errno(error, 0, "sandbox_start_failed", failed,
-                             "cannot hold the process of bubblewrap");
+    billet_close_fd(&launched->report);
+    return got == (ssize_t)sizeof(failure) ? explain(&failure, error) : 0;
 }

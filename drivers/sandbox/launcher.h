@@ -5,7 +5,8 @@
  * given, no environment. In this order, each step with its own error.
  *
  * Own instead of common/launch, because root's way leads through a mount
- * namespace and a change of user. Waits for nothing but the exec itself.
+ * namespace and a change of user. Once bwrap runs, nothing here ties it to this process: that is
+ * for billet-sandbox-init, which can be told to stay.
  */
 #ifndef SANDBOX_LAUNCHER_H
 #define SANDBOX_LAUNCHER_H
@@ -22,25 +23,42 @@
  * /sys, in a mount namespace of its own. */
 #define SANDBOX_STAGE "/sys"
 #define SANDBOX_STAGE_WORK SANDBOX_STAGE "/work"
+#define SANDBOX_STAGE_LOWER SANDBOX_STAGE "/lower"
 #define SANDBOX_STAGE_INIT SANDBOX_STAGE "/init"
 
 #define SANDBOX_LAUNCH_FDS 16
+
+struct sandbox_overlay;
 
 struct sandbox_launch {
     const char *bubblewrap;
     const struct sandbox_identity *identity;
     const struct billet_cgroup *group;
-    int work_fd;                 /* staged for identity->drop; -1: none */
-    const char *init;            /* the same, the host's path */
-    int fds[SANDBOX_LAUNCH_FDS]; /* fds[i] becomes descriptor i */
+    int work_fd;                           /* staged for identity->drop; -1: none */
+    const struct sandbox_overlay *overlay; /* NULL: the workspace is bound */
+    const char *init;                      /* the same, the host's path */
+    int fds[SANDBOX_LAUNCH_FDS];           /* fds[i] becomes descriptor i */
     size_t fd_count;
     /* Called with the new process before bwrap begins, so that it can be found again. */
     int (*note)(void *context, pid_t pid);
     void *context;
 };
 
-/* *pid is a child of this process, killed when the calling thread ends. */
-int sandbox_launch(const struct sandbox_launch *launch, pid_t *pid, int *pidfd,
-                   struct billet_error *error);
+/* What was begun. */
+struct sandbox_launched {
+    pid_t pid; /* a child of this process; 0: none */
+    int pidfd;
+    int report; /* readable once it is known whether bwrap was executed; -1: it was */
+};
+#define SANDBOX_LAUNCHED_INIT     \
+    {                             \
+        .pidfd = -1, .report = -1 \
+    }
+
+/* The process is noted and on its way; it ends by itself when this one ends before bwrap runs. */
+int sandbox_launch_begin(const struct sandbox_launch *launch, struct sandbox_launched *launched,
+                         struct billet_error *error);
+/* Blocks until bwrap runs, or says why it does not; then the process is on its way out. */
+int sandbox_launch_result(struct sandbox_launched *launched, struct billet_error *error);
 
 #endif

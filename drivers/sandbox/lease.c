@@ -17,6 +17,7 @@
 
 #include "../common/cleanup.h"
 #include "../common/fail.h"
+#include "overlay.h"
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
@@ -121,8 +122,8 @@ start_time(pid_t pid)
     return at != NULL ? strtoull(at + 1, NULL, 10) : 0;
 }
 
-static bool
-is_ended(int directory)
+bool
+sandbox_lease_is_ended(int directory)
 {
     struct stat status;
     return fstat(directory, &status) < 0 || (status.st_mode & ENDED) != 0 || status.st_nlink == 0;
@@ -135,7 +136,7 @@ sandbox_lease_note(const struct billet_lease_handle *lease, const char *name, pi
     snprintf(file, sizeof(file), NOTE_PREFIX "%s", name);
     snprintf(text, sizeof(text), "%s %d %llu\n", boot_id(), (int)pid, start_time(pid));
     int result = write_small(lease->directory_fd, file, text);
-    return result == 0 && is_ended(lease->directory_fd) ? -ENOENT : result;
+    return result == 0 && sandbox_lease_is_ended(lease->directory_fd) ? -ENOENT : result;
 }
 
 void
@@ -148,7 +149,7 @@ sandbox_lease_unnote(const struct billet_lease_handle *lease, const char *name)
 
 /* A pidfd of the noted process while it is still the one that was noted, else -1. */
 static int
-open_noted(int directory, const char *file)
+open_noted(int directory, const char *file, pid_t *which)
 {
     char text[128], boot[40];
     int pid = 0;
@@ -160,7 +161,24 @@ open_noted(int directory, const char *file)
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (fd >= 0 && start_time(pid) != started)
         billet_close_fd(&fd);
+    *which = pid;
     return fd;
+}
+
+int
+sandbox_lease_find(const struct billet_lease_handle *lease, const char *name)
+{
+    char file[64];
+    pid_t pid;
+    snprintf(file, sizeof(file), NOTE_PREFIX "%s", name);
+    return open_noted(lease->directory_fd, file, &pid);
+}
+
+const char *
+sandbox_lease_noted(const char *file)
+{
+    size_t length = strlen(NOTE_PREFIX);
+    return strncmp(file, NOTE_PREFIX, length) == 0 ? file + length : NULL;
 }
 
 static bool
@@ -207,17 +225,70 @@ sandbox_lease_end_orphans(pid_t session, int64_t deadline_ns)
     return left;
 }
 
-/* What is noted in one file: bwrap, whose number is the file's name, and later process 1. */
+pid_t
+sandbox_lease_parent(pid_t pid)
+{
+    char path[64], text[1024];
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    if (read_small(AT_FDCWD, path, text, sizeof(text)) <= 0)
+        return 0;
+    const char *after = strrchr(text, ')'); /* the name may hold anything */
+    return after != NULL && strlen(after) > 4 ? (pid_t)atoi(after + 4) : 0;
+}
+
+/* Wait until a process that was sent SIGSTOP does no more, or has ended. */
+static void
+await_stop(pid_t pid, int64_t deadline_ns)
+{
+    char path[64], text[1024];
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    while (billet_monotonic_ns() < deadline_ns) {
+        struct timespec pause = {.tv_nsec = 200000};
+        ssize_t got = read_small(AT_FDCWD, path, text, sizeof(text));
+        const char *after = got > 0 ? strrchr(text, ')') : NULL;
+        if (after == NULL || after[1] == '\0' || strchr("TtZX", after[2]) != NULL)
+            return;
+        nanosleep(&pause, NULL);
+    }
+}
+
+int
+sandbox_lease_kill_launcher(pid_t pid, int pidfd, int64_t deadline_ns)
+{
+    cleanup_dir DIR *entries = opendir("/proc");
+    int left = 0;
+    struct dirent *entry;
+    /* Stopped, so that it makes no child behind our back. */
+    syscall(SYS_pidfd_send_signal, pidfd, SIGSTOP, NULL, 0);
+    await_stop(pid, deadline_ns);
+    while (entries != NULL && (entry = readdir(entries)) != NULL) {
+        pid_t child = (pid_t)atoi(entry->d_name);
+        if (child <= 1 || sandbox_lease_parent(child) != pid)
+            continue;
+        cleanup_fd int child_fd = (int)syscall(SYS_pidfd_open, child, 0);
+        if (child_fd < 0 || sandbox_lease_parent(child) != pid)
+            continue;
+        syscall(SYS_pidfd_send_signal, child_fd, SIGKILL, NULL, 0);
+        left += !wait_end(child_fd, deadline_ns);
+    }
+    /* Let it reap its child, and end by itself. */
+    syscall(SYS_pidfd_send_signal, pidfd, SIGCONT, NULL, 0);
+    int64_t soon = billet_monotonic_ns() + BILLET_NS_PER_SECOND;
+    if (wait_end(pidfd, soon < deadline_ns ? soon : deadline_ns))
+        return left > 0;
+    syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    return left + !wait_end(pidfd, deadline_ns) > 0;
+}
+
+/* What is noted in one file: bwrap, whose number is the file's name. */
 static int
 kill_one(int directory, const char *file, int64_t deadline_ns)
 {
     pid_t launcher = (pid_t)atoi(file + strlen(NOTE_PREFIX));
-    cleanup_fd int pidfd = open_noted(directory, file);
-    if (pidfd >= 0) {
-        syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-        if (!wait_end(pidfd, deadline_ns))
-            return 1;
-    }
+    pid_t pid = 0;
+    cleanup_fd int pidfd = open_noted(directory, file, &pid);
+    if (pidfd >= 0 && sandbox_lease_kill_launcher(pid, pidfd, deadline_ns) != 0)
+        return 1;
     /* While its number is a session's it is given to nobody else; a process that has it and is not
      * the one that was noted has begun a session of its own. */
     if (launcher > 1 && (pidfd >= 0 || start_time(launcher) == 0))
@@ -277,7 +348,8 @@ allocate(const char *id)
     snprintf(lease->id, sizeof(lease->id), "%s", id);
     lease->site_fd = lease->directory_fd = lease->work_fd = -1;
     lease->filter = (struct sandbox_filter)SANDBOX_FILTER_INIT;
-    lease->control_fd = lease->terminal_fd = -1;
+    lease->command_fd = lease->terminal_fd = -1;
+    lease->resident = (struct sandbox_resident)SANDBOX_RESIDENT_INIT;
     lease->identity = (struct sandbox_identity)SANDBOX_IDENTITY_INIT;
     lease->site = (struct billet_cgroup_site)BILLET_CGROUP_SITE_INIT;
     lease->group = (struct billet_cgroup)BILLET_CGROUP_INIT;
@@ -292,6 +364,7 @@ sandbox_lease_free(struct billet_lease_handle *lease)
         return;
     billet_close_fd(&lease->site_fd);
     billet_close_fd(&lease->directory_fd);
+    sandbox_resident_free(&lease->resident);
     sandbox_filter_free(&lease->filter);
     billet_close_fd(&lease->work_fd);
     sandbox_identity_give_back(&lease->identity);
@@ -336,6 +409,15 @@ write_label(const struct billet_lease_handle *lease, const struct billet_identit
     return 0;
 }
 
+int
+sandbox_lease_label(const struct billet_lease_handle *lease, int directory_fd)
+{
+    char text[LABEL_LIMIT];
+    if (read_small(lease->directory_fd, LABEL, text, sizeof(text)) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    return write_small(directory_fd, LABEL, text);
+}
+
 static int
 complete(struct billet_lease_handle *lease, const struct billet_identity *identity,
          const struct sandbox_config *config, bool make, struct billet_error *error)
@@ -350,14 +432,28 @@ complete(struct billet_lease_handle *lease, const struct billet_identity *identi
     }
     if (make && fchmod(lease->directory_fd, 0700) < 0)
         return billet_fail_errno(error, 0, "io_failed", errno, "cannot open lease %s", lease->id);
-    if (is_ended(lease->directory_fd))
+    if (sandbox_lease_is_ended(lease->directory_fd))
         return billet_fail(error, BILLET_CLASS_LOST, "lease_lost", "sandbox lease %s was destroyed",
                            lease->id);
     int result = lease->shared ? 0 : write_label(lease, identity, error);
-    if (result == 0)
-        result = sandbox_identity_take(config, lease->site_fd, lease->id, &lease->identity, error);
+    /* One that is taken up may have a sandbox, which runs as somebody already. */
+    if (result == 0 && make)
+        result = sandbox_lease_identify(lease, config, error);
     if (result == 0)
         result = make_group(lease, config, error);
+    return result;
+}
+
+int
+sandbox_lease_identify(struct billet_lease_handle *lease, const struct sandbox_config *config,
+                       struct billet_error *error)
+{
+    if (lease->identity.taken)
+        return 0;
+    int result = sandbox_identity_take(config, lease->site_fd, lease->id, &lease->identity, error);
+    if (result == 0 && lease->work_fd >= 0)
+        result =
+            sandbox_identity_map(&lease->identity, config, lease->work_fd, lease->work_path, error);
     return result;
 }
 
@@ -431,14 +527,14 @@ remove_directory(int site, const char *id)
     struct dirent *entry;
     while ((entry = readdir(entries)) != NULL)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            unlinkat(directory, entry->d_name, 0);
+            sandbox_tree_remove(directory, entry->d_name);
     return unlinkat(site, id, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 static int
-remove_lease(int site, int directory, const struct billet_cgroup_site *groups,
-             const struct billet_cgroup *group, const char *id, int64_t deadline_ns,
-             struct billet_error *error)
+remove_lease(const struct billet_host *host, int site, int directory,
+             const struct billet_cgroup_site *groups, const struct billet_cgroup *group,
+             const char *id, int64_t deadline_ns, struct billet_error *error)
 {
     int result = sandbox_lease_stop(directory, group, deadline_ns, error);
     if (result < 0)
@@ -447,6 +543,12 @@ remove_lease(int site, int directory, const struct billet_cgroup_site *groups,
     if (removed < 0)
         return billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed", -removed,
                                  "cannot remove the control group of lease %s", id);
+    sandbox_identity_tidy(site);
+    /* What would be found again when this is cut off goes last. */
+    removed = sandbox_overlay_remove(host, id);
+    if (removed < 0)
+        return billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed", -removed,
+                                 "cannot remove the overlay of lease %s", id);
     removed = remove_directory(site, id);
     if (removed < 0)
         return billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed", -removed,
@@ -455,11 +557,16 @@ remove_lease(int site, int directory, const struct billet_cgroup_site *groups,
 }
 
 int
-sandbox_lease_end(const struct billet_lease_handle *lease, int64_t deadline_ns,
-                  struct billet_error *error)
+sandbox_lease_end(const struct billet_host *host, struct billet_lease_handle *lease,
+                  int64_t deadline_ns, struct billet_error *error)
 {
-    return remove_lease(lease->site_fd, lease->directory_fd, &lease->site, &lease->group, lease->id,
-                        deadline_ns, error);
+    int64_t limit = billet_monotonic_ns() + KILL_TIME;
+    /* What another process would start now ends itself. */
+    if (fchmod(lease->directory_fd, 0700 | ENDED) < 0)
+        return billet_fail_errno(error, 0, "io_failed", errno, "cannot end lease %s", lease->id);
+    sandbox_resident_end(lease, deadline_ns > 0 && deadline_ns < limit ? deadline_ns : limit);
+    return remove_lease(host, lease->site_fd, lease->directory_fd, &lease->site, &lease->group,
+                        lease->id, deadline_ns, error);
 }
 
 int
@@ -475,13 +582,18 @@ sandbox_lease_destroy(const struct billet_host *host, const char *id, bool dry_r
         return result;
     cleanup_fd int directory =
         site >= 0 ? openat(site, id, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
-    if (directory < 0)
-        return 0; /* not ours, or gone: its group was removed before its directory */
+    if (directory < 0) { /* not ours, or gone: its group was removed before its directory */
+        int removed = sandbox_overlay_remove(host, id); /* outlives a boot */
+        return removed == 0
+                   ? 0
+                   : billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed",
+                                       -removed, "cannot remove the overlay of lease %s", id);
+    }
     if (fchmod(directory, 0700 | ENDED) < 0)
         return billet_fail_errno(error, 0, "io_failed", errno, "cannot end lease %s", id);
     billet_cgroup_site_open(&groups, true);
     billet_cgroup_open(&groups, id, &group);
-    result = remove_lease(site, directory, &groups, &group, id, deadline_ns, error);
+    result = remove_lease(host, site, directory, &groups, &group, id, deadline_ns, error);
     billet_cgroup_close(&group);
     billet_cgroup_site_close(&groups);
     return result;
@@ -520,12 +632,33 @@ report(const struct billet_host *host, const struct billet_call *call, int site,
     host->resource(call, &resource);
 }
 
+/* Overlays that a boot left without their lease. */
+static void
+list_overlays(const struct billet_host *host, const struct billet_call *call, int leases)
+{
+    int site = sandbox_overlay_site(host);
+    cleanup_dir DIR *entries = site >= 0 ? fdopendir(site) : NULL;
+    struct dirent *entry;
+    if (entries == NULL)
+        billet_close_fd(&site);
+    while (entries != NULL && (entry = readdir(entries)) != NULL) {
+        char id[SANDBOX_ID_SIZE], ref[sizeof(SANDBOX_REF_PREFIX) + 256];
+        struct stat status;
+        snprintf(ref, sizeof(ref), SANDBOX_REF_PREFIX "%s", entry->d_name);
+        if (sandbox_lease_id(ref, NULL, id) &&
+            (leases < 0 || fstatat(leases, id, &status, AT_SYMLINK_NOFOLLOW) != 0))
+            report(host, call, site, id);
+    }
+}
+
 int
 sandbox_lease_list(const struct billet_host *host, const struct billet_call *call,
                    struct billet_error *error)
 {
     int site = -1;
     int result = open_site(host, false, &site, error);
+    if (result == 0)
+        list_overlays(host, call, site);
     if (result < 0 || site < 0)
         return result;
     cleanup_dir DIR *entries = fdopendir(site);

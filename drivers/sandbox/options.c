@@ -80,7 +80,8 @@ const struct billet_option sandbox_options[] = {
      .minimum = 1000,
      .maximum = 4294900000,
      .text = "Started by root, each lease runs as a user id of its own: the first of these ids. "
-             "No account may use them; they never reach a disk."},
+             "No account may use them. On a disk "
+             "they own only what an overlay of a workspace holds, in a directory of billet's own."},
     {.name = "uid_count",
      .type = BILLET_OPTION_INTEGER,
      .default_value = "10000",

@@ -63,9 +63,72 @@ append(struct sandbox_strings *to, const struct sandbox_strings *from)
         sandbox_strings_add(to, at);
 }
 
+/* The header, which holds *whole, the size of all, then the strings, which are freed. */
+static int
+write_down(void *header, size_t size, uint32_t *whole, struct sandbox_strings *strings,
+           const char *name, int *fd, struct billet_error *error)
+{
+    size_t total = size + strings->length;
+    char *bytes = strings->failed || total > UINT32_MAX / 2 ? NULL : malloc(total);
+    int result = 0;
+    *fd = -1;
+    if (bytes != NULL) {
+        *whole = (uint32_t)total;
+        memcpy(bytes, header, size);
+        if (strings->length > 0)
+            memcpy(bytes + size, strings->bytes, strings->length);
+        *fd = sandbox_memfd(name, bytes, total);
+    }
+    if (*fd < 0)
+        result =
+            billet_fail_errno(error, BILLET_CLASS_CAPACITY, "out_of_memory",
+                              bytes == NULL ? ENOMEM : errno, "cannot write down the %s", name);
+    free(bytes);
+    sandbox_strings_free(strings);
+    return result;
+}
+
 int
-sandbox_order_make(const struct billet_lease_handle *lease, const struct sandbox_config *config,
-                   const struct sandbox_profile *profile, const struct billet_exec *exec, int *fd,
+sandbox_setup_make(const struct billet_lease_handle *lease, const struct sandbox_config *config,
+                   const struct sandbox_profile *profile, int *fd, struct billet_error *error)
+{
+    struct sandbox_strings strings = {0};
+    struct sandbox_setup setup = {
+        .magic = SANDBOX_MAGIC,
+        .version = SANDBOX_VERSION,
+        .process_limit = lease->pids_by_group ? 0 : (uint64_t)config->pids_max,
+        .data_limit = lease->memory_by_group ? 0 : (uint64_t)config->memory_max,
+        .work_device = lease->work_device,
+        .work_inode = lease->work_inode,
+        .mount_count = profile->mounts.count,
+        .readable_count = profile->readable.count,
+    };
+    unsigned dropped = sandbox_dropped();
+
+    if (config->allow_degraded)
+        setup.flags |= SANDBOX_ALLOW_DEGRADED;
+    if (lease->overlay_path[0] != '\0')
+        setup.flags |= SANDBOX_OVERLAY;
+    if (config->shared_network)
+        setup.flags |= SANDBOX_SHARED_NETWORK;
+    if ((dropped & SANDBOX_DROP_LANDLOCK) != 0)
+        setup.flags |= SANDBOX_NO_LANDLOCK;
+    if ((dropped & SANDBOX_DROP_DESCRIPTORS) != 0)
+        setup.flags |= SANDBOX_KEEP_FDS;
+    if ((dropped & SANDBOX_DROP_DUMPABLE) != 0)
+        setup.flags |= SANDBOX_TRACEABLE;
+    if ((dropped & SANDBOX_DROP_PIDS) != 0)
+        setup.process_limit = 0;
+    if ((dropped & SANDBOX_DROP_MEMORY) != 0)
+        setup.data_limit = 0;
+    host_namespaces(setup.namespaces);
+    append(&strings, &profile->mounts);
+    append(&strings, &profile->readable);
+    return write_down(&setup, sizeof(setup), &setup.size, &strings, "setup", fd, error);
+}
+
+int
+sandbox_order_make(const struct billet_lease_handle *lease, const struct billet_exec *exec, int *fd,
                    struct billet_error *error)
 {
     struct sandbox_strings strings = {0};
@@ -73,32 +136,10 @@ sandbox_order_make(const struct billet_lease_handle *lease, const struct sandbox
     struct sandbox_order order = {
         .magic = SANDBOX_MAGIC,
         .version = SANDBOX_VERSION,
+        .flags = (exec->flags & BILLET_EXEC_PTY) != 0 ? SANDBOX_PTY : 0,
         .rows = exec->rows,
         .columns = exec->columns,
-        .process_limit = lease->pids_by_group ? 0 : (uint64_t)config->pids_max,
-        .data_limit = lease->memory_by_group ? 0 : (uint64_t)config->memory_max,
-        .work_device = lease->work_device,
-        .work_inode = lease->work_inode,
     };
-    unsigned dropped = sandbox_dropped();
-
-    if ((exec->flags & BILLET_EXEC_PTY) != 0)
-        order.flags |= SANDBOX_PTY;
-    if (config->allow_degraded)
-        order.flags |= SANDBOX_ALLOW_DEGRADED;
-    if (config->shared_network)
-        order.flags |= SANDBOX_SHARED_NETWORK;
-    if ((dropped & SANDBOX_DROP_LANDLOCK) != 0)
-        order.flags |= SANDBOX_NO_LANDLOCK;
-    if ((dropped & SANDBOX_DROP_DESCRIPTORS) != 0)
-        order.flags |= SANDBOX_KEEP_FDS;
-    if ((dropped & SANDBOX_DROP_DUMPABLE) != 0)
-        order.flags |= SANDBOX_TRACEABLE;
-    if ((dropped & SANDBOX_DROP_PIDS) != 0)
-        order.process_limit = 0;
-    if ((dropped & SANDBOX_DROP_MEMORY) != 0)
-        order.data_limit = 0;
-    host_namespaces(order.namespaces);
     if (directory == NULL || directory[0] == '\0')
         directory = lease->work_fd >= 0 ? SANDBOX_WORK : "/tmp";
     sandbox_strings_add(&strings, directory);
@@ -107,25 +148,5 @@ sandbox_order_make(const struct billet_lease_handle *lease, const struct sandbox
     uint32_t before = strings.count;
     add_environment(&strings, exec->environment);
     order.environment_count = strings.count - before;
-    append(&strings, &profile->mounts);
-    order.mount_count = profile->mounts.count;
-    append(&strings, &profile->readable);
-    order.readable_count = profile->readable.count;
-
-    size_t size = sizeof(order) + strings.length;
-    char *bytes = strings.failed || size > UINT32_MAX / 2 ? NULL : malloc(size);
-    int result = 0;
-    *fd = -1;
-    if (bytes != NULL) {
-        order.size = (uint32_t)size;
-        memcpy(bytes, &order, sizeof(order));
-        memcpy(bytes + sizeof(order), strings.bytes, strings.length);
-        *fd = sandbox_memfd("billet-order", bytes, size);
-    }
-    if (*fd < 0)
-        result = billet_fail_errno(error, BILLET_CLASS_CAPACITY, "out_of_memory",
-                                   bytes == NULL ? ENOMEM : errno, "cannot write down the command");
-    free(bytes);
-    sandbox_strings_free(&strings);
-    return result;
+    return write_down(&order, sizeof(order), &order.size, &strings, "order", fd, error);
 }

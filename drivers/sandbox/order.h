@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * order.h - writes the order for billet-sandbox-init: the command, its
- * environment, and what the self-check is to find.
+ * order.h - writes what billet-sandbox-init is given: the setup, with what the
+ * self-check is to find, and the order for each command.
  */
 #ifndef SANDBOX_ORDER_H
 #define SANDBOX_ORDER_H
@@ -12,9 +12,10 @@
 #include "options.h"
 #include "profile.h"
 
-/* A sealed memfd; the caller's. */
-int sandbox_order_make(const struct billet_lease_handle *lease, const struct sandbox_config *config,
-                       const struct sandbox_profile *profile, const struct billet_exec *exec,
+/* Sealed memfds; the caller's. */
+int sandbox_setup_make(const struct billet_lease_handle *lease, const struct sandbox_config *config,
+                       const struct sandbox_profile *profile, int *fd, struct billet_error *error);
+int sandbox_order_make(const struct billet_lease_handle *lease, const struct billet_exec *exec,
                        int *fd, struct billet_error *error);
 
 #endif

@@ -21,6 +21,7 @@
 #include "landlock.h"
 #include "lease.h"
 #include "options.h"
+#include "overlay.h"
 
 #define LOWEST_MAJOR 0
 #define LOWEST_MINOR 8
@@ -218,7 +219,24 @@ check_identity(const struct probe *probe, struct billet_lease_handle *lease)
             "started by root: each lease has a user id of its own from %u on, workspaces by "
             "id-mapped mount",
             probe->config.uid_base);
-    billet_close_fd(&lease->identity.map_fd);
+}
+
+/* With an empty directory of the lease's own as the workspace. */
+static void
+check_overlay(const struct probe *probe, struct billet_lease_handle *lease)
+{
+    struct billet_error error = BILLET_ERROR_INIT;
+    snprintf(lease->work_path, sizeof(lease->work_path), "the workspace");
+    mkdirat(lease->directory_fd, "lower", 0700);
+    lease->work_fd = openat(lease->directory_fd, "lower", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (lease->work_fd >= 0 && sandbox_overlay_prepare(probe->host, lease, &error) == 0)
+        say(probe, BILLET_CHECK_PASS, "overlay", "",
+            "a workspace is shown as an overlay: nothing is copied");
+    else
+        say(probe, BILLET_CHECK_WARN, "overlay", error.hint, "%s; it is copied to and fro instead",
+            error.message);
+    billet_close_fd(&lease->work_fd);
+    lease->overlay_path[0] = '\0';
 }
 
 static void
@@ -302,7 +320,10 @@ sandbox_probe(const struct billet_host *host, const struct billet_call *call,
         return 0;
     }
     check_identity(&probe, lease);
+    check_overlay(&probe, lease);
+    billet_close_fd(&lease->identity.map_fd);
     try_one(&probe, lease);
+    sandbox_lease_end(host, lease, 0, NULL);
     sandbox_lease_free(lease);
     return sandbox_lease_destroy(host, id, false, 0, error);
 }

@@ -386,7 +386,7 @@ add_namespaces(struct sandbox_profile *profile, const struct sandbox_config *con
     add_number(profile, "--uid", SANDBOX_UID);
     add_number(profile, "--gid", SANDBOX_GID);
     add2(profile, "--hostname", config->hostname);
-    add(profile, "--die-with-parent");
+    /* Not --die-with-parent: init follows its owner's end, and may be told to stay. */
     if ((dropped & SANDBOX_DROP_SESSION) == 0)
         add(profile, "--new-session");
     if ((dropped & SANDBOX_DROP_PID) == 0)

@@ -48,6 +48,7 @@ struct execution {
     int64_t start_by, timeout_at, kill_at, give_up_at;
     bool killed;
     bool announced;
+    bool quiet; /* part of another operation than exec: the core is not told of its start */
     bool client_gone;
 };
 
@@ -355,7 +356,8 @@ announce(struct execution *execution)
         __builtin_add_overflow(billet_monotonic_ns(), execution->args->timeout_ns,
                                &execution->timeout_at))
         execution->timeout_at = 0;
-    ssh_host->started(execution->call, execution->out.number > 0 ? execution->out.number : 0);
+    if (!execution->quiet)
+        ssh_host->started(execution->call, execution->out.number > 0 ? execution->out.number : 0);
 }
 
 static bool
@@ -537,10 +539,10 @@ close_execution(struct execution *execution)
         ssh_keeper_tell(execution->keeper, request);
 }
 
-int32_t
-ssh_exec(const struct billet_call *call, struct billet_lease_handle *handle,
-         const struct billet_exec *args, struct billet_exec_result *result,
-         struct billet_error *error)
+static int32_t
+run_in_session(const struct billet_call *call, struct billet_lease_handle *handle,
+               const struct billet_exec *args, bool quiet, struct billet_exec_result *result,
+               struct billet_error *error)
 {
     struct ssh_settings settings;
     struct billet_exec_result end = {.struct_size = result->struct_size};
@@ -555,6 +557,7 @@ ssh_exec(const struct billet_call *call, struct billet_lease_handle *handle,
     execution->call = call;
     execution->args = args;
     execution->settings = &settings;
+    execution->quiet = quiet;
     execution->pty = (args->flags & BILLET_EXEC_PTY) != 0;
     execution->command =
         (struct ssh_command){.run = call->identity->run, .id = execution->id, .master = -1};
@@ -583,4 +586,20 @@ ssh_exec(const struct billet_call *call, struct billet_lease_handle *handle,
     if (status == 0)
         *result = end;
     return status;
+}
+
+int32_t
+ssh_exec(const struct billet_call *call, struct billet_lease_handle *handle,
+         const struct billet_exec *args, struct billet_exec_result *result,
+         struct billet_error *error)
+{
+    return run_in_session(call, handle, args, false, result, error);
+}
+
+int32_t
+ssh_exec_quietly(const struct billet_call *call, struct billet_lease_handle *handle,
+                 const struct billet_exec *args, struct billet_exec_result *result,
+                 struct billet_error *error)
+{
+    return run_in_session(call, handle, args, true, result, error);
 }

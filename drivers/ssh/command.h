@@ -17,6 +17,10 @@
 int32_t ssh_exec(const struct billet_call *call, struct billet_lease_handle *handle,
                  const struct billet_exec *args, struct billet_exec_result *result,
                  struct billet_error *error);
+/* As a part of another operation, by the host's shell alone: the core is not told of a start. */
+int32_t ssh_exec_quietly(const struct billet_call *call, struct billet_lease_handle *handle,
+                         const struct billet_exec *args, struct billet_exec_result *result,
+                         struct billet_error *error);
 int32_t ssh_signal(const struct billet_call *call, struct billet_lease_handle *handle,
                    const struct billet_signal *args, struct billet_error *error);
 

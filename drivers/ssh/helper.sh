@@ -285,11 +285,24 @@ look_around() {
     answer ok
 }
 
+# NAME: the guest of that name in the user's cache, run once to see whether it can be.
+find_guest() {
+    billet_file=$HOME/.cache/billet/$1
+    if [ ! -e "$billet_file" ]; then
+        answer "missing $billet_file"
+    elif "$billet_file" version >/dev/null 2>&1 </dev/null; then
+        answer "ok $billet_file"
+    else
+        answer "unusable $billet_file"
+    fi
+}
+
 keeper() {
     billet_connection=$1 billet_kept='' billet_watch='' billet_lock='' billet_dir='' billet_over=''
     trap '' PIPE HUP
     billet_number=0
-    answer "hello $(id -u) $HOME"
+    billet_machine=$(uname -m 2>/dev/null)
+    answer "hello $(id -u) ${billet_machine:-unknown} $HOME"
     while IFS= read -r billet_request; do
         eval "set -- $billet_request"
         billet_number=$1 billet_verb=$2
@@ -319,6 +332,7 @@ keeper() {
         destroy) destroy_lease "$1" "$2" "$3" ;;
         list) list_leases "$1" ;;
         look) look_around "$1" ;;
+        guest) find_guest "$1" ;;
         keep)
             billet_kept=yes
             answer ok

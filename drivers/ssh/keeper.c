@@ -48,6 +48,7 @@ struct ssh_keeper {
     char connection[SSH_CONNECTION_MAX];
     char home[1024];
     char uid[16];
+    char machine[33];
     int64_t beat_ns;
     int beat_ttl;
     size_t noise;
@@ -461,8 +462,9 @@ greet(const struct billet_call *call, struct ssh_keeper *keeper,
         result = read_answer(keeper, 0, deadline, call->cancel_fd, &hello);
     if (result < 0)
         return explain(keeper, settings, result, error);
-    int fields = sscanf(hello, "hello %15s %1023[^\n]", keeper->uid, home);
-    if (fields != 2 || home[0] != '/' || keeper->noise > NOISE_MAX)
+    int fields =
+        sscanf(hello, "hello %15s %32[0-9A-Za-z_] %1023[^\n]", keeper->uid, keeper->machine, home);
+    if (fields != 3 || home[0] != '/' || keeper->noise > NOISE_MAX)
         return explain(keeper, settings, -E2BIG, error);
     snprintf(keeper->home, sizeof(keeper->home), "%s", home);
     keeper->line_length = 0;
@@ -580,6 +582,12 @@ const char *
 ssh_keeper_uid(const struct ssh_keeper *keeper)
 {
     return keeper->uid;
+}
+
+const char *
+ssh_keeper_machine(const struct ssh_keeper *keeper)
+{
+    return keeper->machine;
 }
 
 const struct ssh_place *

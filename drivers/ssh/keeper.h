@@ -45,6 +45,8 @@ bool ssh_keeper_is_alive(struct ssh_keeper *keeper);
 const char *ssh_keeper_connection(const struct ssh_keeper *keeper);
 const char *ssh_keeper_home(const struct ssh_keeper *keeper);
 const char *ssh_keeper_uid(const struct ssh_keeper *keeper);
+/* As uname -m says it there. */
+const char *ssh_keeper_machine(const struct ssh_keeper *keeper);
 const struct ssh_place *ssh_keeper_place(const struct ssh_keeper *keeper);
 /* Bytes that the login shell wrote before our program began. */
 size_t ssh_keeper_noise(const struct ssh_keeper *keeper);

@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "../common/fail.h"
+#include "install.h"
 #include "keeper.h"
 
 #define SCHEME "ssh:"
 #define FACT_DIRECTORY "directory"
 #define FACT_LOCKED "locked"
 #define FACT_LEASE_DIRECTORY "lease_directory"
+#define FACT_GUEST "guest"
 #define LIST_MAX 65536u
 
 int
@@ -267,6 +269,14 @@ attach(const struct billet_call *call, const struct ssh_settings *settings, cons
         return status;
     }
     snprintf(handle->directory, sizeof(handle->directory), "%.4000s/work", handle->lease_directory);
+    struct ssh_guest_place place;
+    ssh_guest_install(call, handle, &place);
+    if (place.path[0] == '\0') {
+        char line[400];
+        snprintf(line, sizeof(line), "working without billet-guest on the host: %s", place.why);
+        ssh_host->log(ssh_host, BILLET_LOG_INFO, line);
+    }
+    snprintf(handle->guest, sizeof(handle->guest), "%s", place.path);
     *made = handle;
     return 0;
 }
@@ -289,6 +299,8 @@ ssh_acquire(const struct billet_call *call, const struct billet_acquire *args,
     if (status < 0)
         return status;
     ssh_host->fact(call, FACT_LEASE_DIRECTORY, handle->lease_directory);
+    if (handle->guest[0] != '\0')
+        ssh_host->fact(call, FACT_GUEST, handle->guest);
     result->handle = handle;
     result->expires_ns = 0;
     snprintf(result->ref, sizeof(result->ref), "%s", reference);
@@ -507,10 +519,11 @@ ssh_realize(const struct billet_call *call, struct billet_lease_handle *handle,
     int status = ssh_check_call(call, 0, error);
     if (status == 0)
         status = ssh_settings_read(call, &settings, error);
+    /* A copy is carried to the lease's own directory by the core, through exec. */
     if (status == 0 && args->mode != BILLET_WORKSPACE_NONE &&
-        args->mode != BILLET_WORKSPACE_IN_PLACE)
+        args->mode != BILLET_WORKSPACE_IN_PLACE && args->mode != BILLET_WORKSPACE_COPY)
         status = billet_fail(error, BILLET_CLASS_CONFIG, code,
-                             "the ssh driver has the workspace modes in_place and none");
+                             "the ssh driver has the workspace modes in_place, copy and none");
     if (status == 0 && args->mode == BILLET_WORKSPACE_IN_PLACE &&
         settings.workspace_directory == NULL) {
         billet_fail(error, BILLET_CLASS_CONFIG, code,

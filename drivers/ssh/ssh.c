@@ -172,7 +172,8 @@ static const struct billet_driver table = {
     .capabilities = BILLET_CAN_STREAM_STDIN | BILLET_CAN_SPLIT_STDERR | BILLET_CAN_BINARY |
                     BILLET_CAN_SIGNAL | BILLET_CAN_PTY | BILLET_CAN_CONCURRENT_EXEC |
                     BILLET_CAN_RESUME | BILLET_CAN_LABEL,
-    .workspace_modes = 1u << BILLET_WORKSPACE_NONE | 1u << BILLET_WORKSPACE_IN_PLACE,
+    .workspace_modes =
+        1u << BILLET_WORKSPACE_NONE | 1u << BILLET_WORKSPACE_IN_PLACE | 1u << BILLET_WORKSPACE_COPY,
     .check_config = ssh_check_config,
     .probe = ssh_probe,
     .acquire = ssh_acquire,

@@ -33,6 +33,7 @@ struct billet_lease_handle {
     char lease_directory[SSH_PATH_MAX]; /* on the host: label, helper, run/, work/ */
     char directory[SSH_PATH_MAX];       /* where commands start */
     char locked[SSH_PATH_MAX];          /* the directory used in place, "": none */
+    char guest[SSH_PATH_MAX];           /* billet-guest on the host, "": none */
     pthread_mutex_t lock;               /* guards keeper and commands */
     struct ssh_keeper *keeper;          /* the connection */
     struct ssh_command *commands;

@@ -89,7 +89,7 @@ transfer(const struct billet_call *call, struct billet_lease_handle *handle,
             return billet_fail(error, BILLET_CLASS_TIMEOUT, "deadline_passed",
                                "%s had no time left", what);
     }
-    status = ssh_exec(call, handle, &exec, &result, error);
+    status = ssh_exec_quietly(call, handle, &exec, &result, error);
     if (status == 0 && (result.outcome != BILLET_OUTCOME_EXITED || result.value != 0))
         status = failed(&result, what, said, error);
     return status;

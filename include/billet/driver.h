@@ -39,6 +39,11 @@ struct billet_call {
     void *context;                          /* the core's own, for the host table */
 };
 
+/* What the core knows of the calls to come, so that a driver can begin early. Advice: a driver may
+ * ignore it, ignores bits that it does not know, and the core may yet do otherwise. */
+#define BILLET_HINT_NO_REALIZE 0x1u /* acquire: commands follow without a realize */
+#define BILLET_HINT_LAST 0x2u       /* exec: no command follows, and the release will be DESTROY */
+
 #define BILLET_CALL_DRY_RUN 0x1u /* say what would be done, change nothing (destroy only) */
 
 /* ---- acquire, resume ----------------------------------------------------- */
@@ -51,6 +56,7 @@ struct billet_lease_handle;
 struct billet_acquire {
     uint64_t struct_size;
     int64_t ttl_ns; /* a provider-side life limit must not be shorter; 0: none asked */
+    uint64_t hints; /* BILLET_HINT_* */
 };
 
 struct billet_fact {
@@ -113,7 +119,6 @@ struct billet_realized {
 
 #define BILLET_EXEC_PTY \
     0x1u /* the driver makes a terminal of rows x columns; stdout carries both streams */
-
 struct billet_exec {
     uint64_t struct_size;
     uint64_t flags;
@@ -125,7 +130,7 @@ struct billet_exec {
     int32_t stderr_fd;
     int32_t rows; /* with PTY */
     int32_t columns;
-    int32_t reserved;
+    uint32_t hints;     /* BILLET_HINT_* */
     int64_t timeout_ns; /* from the start of the command; then the whole tree is killed; 0: none */
     int64_t kill_after_ns; /* between the first gentle signal and the kill, on timeout and cancel */
 };
@@ -198,7 +203,8 @@ struct billet_driver {
     const struct billet_option *options;
     uint64_t option_count;
     uint64_t capabilities;    /* BILLET_CAN_* */
-    uint64_t workspace_modes; /* bits 1 << BILLET_WORKSPACE_*; the lowest set bit is the default */
+    uint64_t workspace_modes; /* bits 1 << BILLET_WORKSPACE_*; preferred: in place, bind, overlay,
+                                 copy */
 
     /* Beyond what the option table says: combinations. Must not touch the outside. */
     int32_t (*check_config)(const struct billet_call *call, struct billet_error *error);

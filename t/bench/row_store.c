@@ -79,7 +79,7 @@ work_with_billet(const struct bench *bench, const char *url, double until, struc
 {
     struct billet_error error = BILLET_ERROR_INIT;
     struct billet_store *store = NULL;
-    int result = billet_store_open(bench->modules, url, true, &store, &error);
+    int result = billet_store_open(bench->modules, url, BILLET_STORE_CREATE, &store, &error);
     while (result == 0 && bench_now_ms() < until) {
         result = one_pair(store, worker, &error);
         worker->pairs += result == 0;
@@ -151,7 +151,7 @@ make_database(const struct bench *bench, const char *name, char *path, size_t si
     cleanup_free char *url = NULL;
     snprintf(path, size, "%s/%s.db", bench->scratch, name);
     if (asprintf(&url, "sqlite:%s", path) < 0 ||
-        billet_store_open(bench->modules, url, true, &store, &error) < 0)
+        billet_store_open(bench->modules, url, BILLET_STORE_CREATE, &store, &error) < 0)
         bench_die("%s: %s", path, error.message);
     billet_store_close(store);
 }

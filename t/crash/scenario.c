@@ -32,21 +32,20 @@ static const struct scenario create = {
     "env-create", SCENARIO_NOTHING, false, {"env", "create", "@N", "--driver", "local"}};
 
 const struct group kill_groups[] = {
-    {&run, "local", VICTIM_BILLET, NULL, 12},        {&run, "local", VICTIM_HOST, NULL, 10},
-    {&run, "fake", VICTIM_BILLET, NULL, 6},          {&run, "fake", VICTIM_HOST, NULL, 6},
-    {&run, "sandbox", VICTIM_BILLET, NULL, 10},      {&run, "sandbox", VICTIM_HOST, NULL, 12},
-    {&run, "sandbox", VICTIM_LAUNCHER, NULL, 12},    {&first, "local", VICTIM_BILLET, NULL, 5},
-    {&acquire, "local", VICTIM_BILLET, NULL, 4},     {&acquire, "local", VICTIM_HOST, NULL, 4},
-    {&acquire, "sandbox", VICTIM_BILLET, NULL, 4},   {&acquire, "sandbox", VICTIM_HOST, NULL, 4},
-    {&execute, "sandbox", VICTIM_LAUNCHER, NULL, 4}, {&execute, "local", VICTIM_BILLET, NULL, 3},
-    {&execute, "local", VICTIM_HOST, NULL, 3},       {&execute, "sandbox", VICTIM_BILLET, NULL, 3},
-    {&execute, "sandbox", VICTIM_HOST, NULL, 3},     {&release, "local", VICTIM_BILLET, NULL, 3},
-    {&release, "local", VICTIM_HOST, NULL, 3},       {&release, "sandbox", VICTIM_BILLET, NULL, 3},
-    {&release, "sandbox", VICTIM_HOST, NULL, 3},     {&destroy, "local", VICTIM_BILLET, NULL, 2},
-    {&destroy, "fake", VICTIM_BILLET, NULL, 2},      {&destroy, "fake", VICTIM_HOST, NULL, 2},
-    {&reap, "local", VICTIM_BILLET, NULL, 4},        {&reap, "local", VICTIM_HOST, NULL, 3},
-    {&reap, "sandbox", VICTIM_BILLET, NULL, 3},      {&reap, "sandbox", VICTIM_HOST, NULL, 3},
-    {&create, "local", VICTIM_BILLET, NULL, 3},
+    {&run, "local", VICTIM_BILLET, NULL, 12},      {&run, "local", VICTIM_HOST, NULL, 10},
+    {&run, "fake", VICTIM_BILLET, NULL, 6},        {&run, "fake", VICTIM_HOST, NULL, 6},
+    {&run, "sandbox", VICTIM_BILLET, NULL, 10},    {&run, "sandbox", VICTIM_HOST, NULL, 12},
+    {&run, "sandbox", VICTIM_LAUNCHER, NULL, 12},  {&first, "local", VICTIM_BILLET, NULL, 5},
+    {&acquire, "local", VICTIM_BILLET, NULL, 4},   {&acquire, "local", VICTIM_HOST, NULL, 4},
+    {&acquire, "sandbox", VICTIM_BILLET, NULL, 4}, {&acquire, "sandbox", VICTIM_HOST, NULL, 4},
+    {&execute, "local", VICTIM_BILLET, NULL, 3},   {&execute, "local", VICTIM_HOST, NULL, 3},
+    {&execute, "sandbox", VICTIM_BILLET, NULL, 3}, {&execute, "sandbox", VICTIM_HOST, NULL, 3},
+    {&release, "local", VICTIM_BILLET, NULL, 3},   {&release, "local", VICTIM_HOST, NULL, 3},
+    {&release, "sandbox", VICTIM_BILLET, NULL, 3}, {&release, "sandbox", VICTIM_HOST, NULL, 3},
+    {&destroy, "local", VICTIM_BILLET, NULL, 2},   {&destroy, "fake", VICTIM_BILLET, NULL, 2},
+    {&destroy, "fake", VICTIM_HOST, NULL, 2},      {&reap, "local", VICTIM_BILLET, NULL, 4},
+    {&reap, "local", VICTIM_HOST, NULL, 3},        {&reap, "sandbox", VICTIM_BILLET, NULL, 3},
+    {&reap, "sandbox", VICTIM_HOST, NULL, 3},      {&create, "local", VICTIM_BILLET, NULL, 3},
 };
 const int kill_group_count = sizeof(kill_groups) / sizeof(kill_groups[0]);
 

@@ -73,10 +73,12 @@ house_top() {
 house_below() {
     case $1 in
     base) ;;
-    config | guest) echo base ;;
-    store | secret | driver) echo base config ;;
+    config) echo base ;;
+    store | driver) echo base config ;;
+    secret) echo base config store ;;
     lease) echo base config store secret driver ;;
-    workspace | bridge) echo base config store secret driver guest ;;
+    workspace | bridge) echo base config store secret driver ;;
+    guest) echo base workspace ;;
     run) echo base config store secret driver lease workspace bridge ;;
     cli) echo base config store secret driver lease workspace bridge run guest ;;
     *) echo "unknown directory core/$1" >&2 ;;

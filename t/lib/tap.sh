@@ -243,6 +243,7 @@ isolated() {
         HOME="$tap_base/home" XDG_CONFIG_HOME="$tap_base/config" \
         XDG_STATE_HOME="$tap_base/state" XDG_CACHE_HOME="$tap_base/cache" \
         XDG_RUNTIME_DIR="$tap_base/runtime" BILLET_STORE="$(store_url)" \
+        BILLET_KEYRING="$tap_base/keyring" \
         BILLET_STATE_DIR="$tap_base/state" BILLET_RUNTIME_DIR="$tap_base/runtime" NO_COLOR=1 "$@"
 }
 

@@ -166,9 +166,9 @@ static const struct {
     {"timeout = 1s\ntimeout = 2s\n", "f:4:1: error: 'timeout' given twice (first in line 3)\n"},
     {"env.1A = x\n", "f:3:1: error: 'env.1A': the name of a variable is letters, digits and '_', "
                      "and does not begin with a digit\n"},
-    {"env.A = @secret:a/b\n",
-     "f:3:9: error: 'env.A': what follows @secret: is not a name: letters, digits, '.', '_' and "
-     "'-', at most 64\n"},
+    {"env.A = @secret:a/b\n", "f:3:9: error: 'env.A': what follows @secret: is not a name, or "
+                              "NAME@VERSION: letters, digits, '.', '_' and "
+                              "'-', at most 64\n"},
     {"env. = x\n", "f:3:1: error: 'env.': the name of a variable is letters, digits and '_', "
                    "and does not begin with a digit\n"},
     {"env.A-B = x\n", "f:3:1: error: 'env.A-B': the name of a variable is letters, digits and "

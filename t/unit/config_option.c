@@ -155,11 +155,12 @@ static const struct {
     {"host = a\nidentity = @file:/etc/key\n", ""},
     {"host = a\nidentity = @env:API_KEY\n", ""},
     {"host = a\nidentity = @vault:main/kv/data/x#field\n", ""},
-    {"host = a\nidentity = @secret:\n",
-     "f:3:12: error: 'identity': what follows @secret: is not a name: letters, digits, '.', '_' "
-     "and '-', at most 64\n"},
+    {"host = a\nidentity = @secret:\n", "f:3:12: error: 'identity': what follows @secret: is not a "
+                                        "name, or NAME@VERSION: letters, digits, '.', '_' "
+                                        "and '-', at most 64\n"},
     {"host = a\nidentity = @secret:../x\n",
-     "f:3:12: error: 'identity': what follows @secret: is not a name: letters, digits, '.', '_' "
+     "f:3:12: error: 'identity': what follows @secret: is not a name, or NAME@VERSION: letters, "
+     "digits, '.', '_' "
      "and '-', at most 64\n"},
     {"host = a\nidentity = @cred:a/b\n",
      "f:3:12: error: 'identity': what follows @cred: is not a name: letters, digits, '.', '_' "

@@ -98,7 +98,7 @@ acquire(struct billet_driver_client *client, const struct billet_driver_call *ca
         struct billet_error *error)
 {
     struct billet_driver_lease lease = {0};
-    int result = billet_driver_acquire(client, call, 0, &lease, error);
+    int result = billet_driver_acquire(client, call, 0, 0, &lease, error);
     json_decref(lease.facts);
     return result;
 }
@@ -217,7 +217,7 @@ START_TEST(every_operation_works)
     ck_assert_str_eq(billet_json_string(facts, "runs", ""), "nothing");
     json_decref(facts);
 
-    ck_assert_int_eq(billet_driver_acquire(client, &call, 60 * SECOND, &lease, &error), 0);
+    ck_assert_int_eq(billet_driver_acquire(client, &call, 60 * SECOND, 0, &lease, &error), 0);
     ck_assert_str_eq(lease.ref, "fake-" LEASE);
     ck_assert(lease.expires_ns > billet_clock_wall());
     ck_assert_str_eq(billet_json_string(lease.facts, "resource", ""), "fake-" LEASE);
@@ -520,8 +520,8 @@ START_TEST(calls_sent_ahead_are_answered_in_their_turn)
     ck_assert_int_eq(billet_driver_check_config(client, &call, &error), 0);
     /* The answer is taken once: the next call is one of its own. */
     ck_assert_int_eq(billet_driver_check_config(client, &call, &error), 0);
-    ck_assert_int_eq(billet_driver_acquire_begin(client, &call, 0, &error), 0);
-    ck_assert_int_eq(billet_driver_acquire(client, &call, 0, &lease, &error), 0);
+    ck_assert_int_eq(billet_driver_acquire_begin(client, &call, 0, 0, &error), 0);
+    ck_assert_int_eq(billet_driver_acquire(client, &call, 0, 0, &lease, &error), 0);
     ck_assert_str_ne(lease.ref, "");
     json_decref(lease.facts);
     ck_assert_int_eq(billet_driver_release(client, &call, BILLET_DISPOSE_DESTROY, &error), 0);

@@ -296,7 +296,7 @@ drive(const char *script, struct beat *beat, struct billet_ending *ending)
     assert_ok(billet_context_driver(context, "local", &client, &error));
     assert_ok(
         billet_driver_await(client, billet_clock_monotonic() + 20 * BILLET_NS_PER_SECOND, &error));
-    assert_ok(billet_driver_acquire(client, &call, 0, &lease, &error));
+    assert_ok(billet_driver_acquire(client, &call, 0, 0, &lease, &error));
     json_decref(lease.facts);
     struct billet_drive driven = {.client = client,
                                   .call = &call,

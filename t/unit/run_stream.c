@@ -142,7 +142,7 @@ START_TEST(what_only_passes_bytes_is_handed_over)
     fds[0] = ends[0];
     fds[1] = pair[0];
     fds[2] = -1;
-    ck_assert_int_eq(billet_streams_open(&streams, fds, true, &error), 0);
+    ck_assert_int_eq(billet_streams_open(&streams, fds, true, false, &error), 0);
     ck_assert_int_eq(streams.command[0], ends[0]);
     ck_assert_int_eq(streams.command[1], pair[0]);
     ck_assert_int_eq(fstat(streams.command[2], &status) | stat("/dev/null", &null), 0);
@@ -165,7 +165,7 @@ START_TEST(files_and_terminals_are_kept_from_a_confined_command_only)
     int file = open_file("out", O_RDWR | O_CREAT);
     int zero = open("/dev/zero", O_RDWR | O_CLOEXEC);
     int fds[3] = {slave, file, zero};
-    ck_assert_int_eq(billet_streams_open(&streams, fds, true, &error), 0);
+    ck_assert_int_eq(billet_streams_open(&streams, fds, true, false, &error), 0);
     for (int i = 0; i < 3; i++) {
         ck_assert_int_eq(fstat(streams.command[i], &status), 0);
         ck_assert(S_ISFIFO(status.st_mode));
@@ -173,7 +173,7 @@ START_TEST(files_and_terminals_are_kept_from_a_confined_command_only)
         ck_assert_int_eq(fcntl(streams.command[i], F_GETFD), FD_CLOEXEC);
     }
     billet_streams_close(&streams);
-    ck_assert_int_eq(billet_streams_open(&streams, fds, false, &error), 0);
+    ck_assert_int_eq(billet_streams_open(&streams, fds, false, false, &error), 0);
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(streams.command[i], fds[i]);
     billet_streams_close(&streams);
@@ -192,7 +192,7 @@ START_TEST(sixteen_mebibytes_pass_unchanged_through_files)
     ck_assert_int_eq(billet_io_write_all(out, "head", 4, &error), 0);
     ck_assert_int_eq((int)lseek(in, 0, SEEK_SET), 0);
     int fds[3] = {in, out, -1};
-    ck_assert_int_eq(billet_streams_open(&streams, fds, true, &error), 0);
+    ck_assert_int_eq(billet_streams_open(&streams, fds, true, false, &error), 0);
     int status = relay_until_end(start_command(copy_input));
     ck_assert_int_eq(status, 0);
     ck_assert(billet_streams_drain(&streams, in_ms(10000)));
@@ -251,7 +251,7 @@ START_TEST(a_slow_terminal_gets_everything)
     void *all;
     int fds[3] = {-1, slave, err};
     ck_assert_int_eq(pthread_create(&thread, NULL, read_terminal, &reader), 0);
-    ck_assert_int_eq(billet_streams_open(&streams, fds, true, &error), 0);
+    ck_assert_int_eq(billet_streams_open(&streams, fds, true, false, &error), 0);
     ck_assert_int_eq(relay_until_end(start_command(write_both)), 0);
     while (!billet_streams_drain(&streams, in_ms(200)))
         ;
@@ -281,7 +281,7 @@ START_TEST(a_reader_that_does_not_read_is_told_apart_from_one_that_has_all)
     int slave;
     int master = open_terminal(&slave);
     int fds[3] = {-1, slave, -1};
-    ck_assert_int_eq(billet_streams_open(&streams, fds, true, &error), 0);
+    ck_assert_int_eq(billet_streams_open(&streams, fds, true, false, &error), 0);
     ck_assert_int_eq(relay_until_end(start_command(write_little)), 0);
     int64_t start = billet_clock_monotonic();
     ck_assert(!billet_streams_drain(&streams, in_ms(300)));
@@ -320,7 +320,7 @@ START_TEST(a_command_learns_that_nobody_takes_its_output)
         int fds[3] = {-1, pass == 0 ? full : slave, -1};
         if (pass == 1)
             close(master); /* the window was closed */
-        ck_assert_int_eq(billet_streams_open(&streams, fds, true, &error), 0);
+        ck_assert_int_eq(billet_streams_open(&streams, fds, true, false, &error), 0);
         int status = relay_until_end(start_command(write_for_ever));
         ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE);
         ck_assert(billet_streams_drain(&streams, in_ms(1000)));
@@ -358,7 +358,7 @@ START_TEST(input_ends_where_either_side_ends)
     ck_assert_int_eq(ftruncate(in, 8 << 20), 0);
     ck_assert_int_eq((int)lseek(in, 0, SEEK_SET), 0);
     int fds[3] = {in, out, -1};
-    ck_assert_int_eq(billet_streams_open(&streams, fds, true, &error), 0);
+    ck_assert_int_eq(billet_streams_open(&streams, fds, true, false, &error), 0);
     ck_assert_int_eq(relay_until_end(start_command(ignore_input)), 0);
     ck_assert(billet_streams_drain(&streams, in_ms(1000)));
     billet_streams_close(&streams);
@@ -367,7 +367,7 @@ START_TEST(input_ends_where_either_side_ends)
     ck_assert_int_lt((int)lseek(in, 0, SEEK_CUR), 4 << 20); /* not read for nobody */
 
     fds[0] = empty;
-    ck_assert_int_eq(billet_streams_open(&streams, fds, true, &error), 0);
+    ck_assert_int_eq(billet_streams_open(&streams, fds, true, false, &error), 0);
     ck_assert_int_eq(relay_until_end(start_command(want_end_of_input)), 0);
     billet_streams_close(&streams);
     close(in), close(out), close(empty);
@@ -386,7 +386,7 @@ START_TEST(a_terminal_without_input_does_not_hold_the_end_up)
     int slave;
     int master = open_terminal(&slave);
     int fds[3] = {slave, -1, -1};
-    ck_assert_int_eq(billet_streams_open(&streams, fds, true, &error), 0);
+    ck_assert_int_eq(billet_streams_open(&streams, fds, true, false, &error), 0);
     ck_assert_int_eq(relay_until_end(start_command(do_nothing)), 0);
     billet_streams_end_input(&streams);
     ck_assert(billet_streams_done(&streams));
@@ -419,7 +419,7 @@ START_TEST(a_silent_leftover_of_the_command_is_not_waited_for)
     char said[11] = "";
     int out = open_file("out", O_RDWR | O_CREAT);
     int fds[3] = {-1, out, -1};
-    ck_assert_int_eq(billet_streams_open(&streams, fds, true, &error), 0);
+    ck_assert_int_eq(billet_streams_open(&streams, fds, true, false, &error), 0);
     ck_assert_int_eq(relay_until_end(start_command(leave_somebody_behind)), 0);
     int64_t start = billet_clock_monotonic();
     ck_assert(billet_streams_drain(&streams, in_ms(20000)));
@@ -442,7 +442,7 @@ START_TEST(too_few_descriptors_are_told_and_none_is_lost)
     for (rlim_t room = 0; room < 6; room++) {
         struct rlimit few = {.rlim_cur = (rlim_t)out + 1 + room, .rlim_max = before.rlim_max};
         ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
-        int result = billet_streams_open(&streams, fds, true, &error);
+        int result = billet_streams_open(&streams, fds, true, false, &error);
         ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
         ck_assert_int_eq(result, -BILLET_CLASS_CAPACITY);
         ck_assert_int_eq(error.error_class, BILLET_CLASS_CAPACITY);

@@ -36,7 +36,9 @@ extern billet_driver_init_function billet_driver_init;
 #define ORDINARY_ID 65534
 
 static char scratch[64], lease_a[64], lease_b[64], remote[128], identity_file[128],
-    known_hosts[128], locked_fact[4096], directory_fact[4096];
+    known_hosts[128], locked_fact[4096], directory_fact[4096], guest_fact[4096];
+/* Where billet-guest-ARCH is, as the build made it. */
+static const char *program_directory = ".";
 static const struct billet_driver *driver;
 static int sshd_port;
 static char listed[64][64];
@@ -60,8 +62,8 @@ fake_log(const struct billet_host *host, int32_t level, const char *message)
 static const char *
 fake_directory_of(const struct billet_host *host, int32_t which)
 {
-    (void)host, (void)which;
-    return scratch;
+    (void)host;
+    return which == BILLET_DIRECTORY_LIBEXEC ? program_directory : scratch;
 }
 
 static void
@@ -92,6 +94,8 @@ fake_fact(const struct billet_call *call, const char *key, const char *value)
     (void)call;
     if (strcmp(key, "locked") == 0)
         snprintf(locked_fact, sizeof(locked_fact), "%s", value);
+    if (strcmp(key, "guest") == 0)
+        snprintf(guest_fact, sizeof(guest_fact), "%s", value);
     if (strcmp(key, "directory") == 0)
         snprintf(directory_fact, sizeof(directory_fact), "%s", value);
 }
@@ -322,7 +326,8 @@ add_user(FILE *passwd, const char *name, int id, const char *shell)
 {
     if (access(shell, X_OK) != 0)
         return;
-    fprintf(passwd, "%s:*:%d:%d::%s/home:%s\n", name, id, id, scratch, shell);
+    fprintf(passwd, "%s:*:%d:%d::%s/home%s:%s\n", name, id, id, scratch, id == 0 ? "-root" : "",
+            shell);
 }
 
 /* An /etc/passwd of our own with users for each login shell. */
@@ -379,14 +384,16 @@ fixture_begin(void)
         printf("1..0 # SKIP there is no sshd (Debian openssh-server)\n");
         return false;
     }
+    if (getenv("top_builddir") != NULL)
+        program_directory = getenv("top_builddir");
     signal(SIGPIPE, SIG_IGN);
     umask(022);
     snprintf(scratch, sizeof(scratch), "/tmp/billet-sshd-XXXXXX");
     if (mkdtemp(scratch) == NULL)
         return false;
     chmod(scratch, 0755);
-    run_program("mkdir -m 777 %s/remote && mkdir %s/home && mkdir -m 777 %s/place", scratch,
-                scratch, scratch);
+    run_program("mkdir -m 777 %s/remote && mkdir %s/home %s/home-root && mkdir -m 777 %s/place",
+                scratch, scratch, scratch, scratch);
     run_program("ssh-keygen -q -t ed25519 -N '' -C '' -f %s/hostkey", scratch);
     run_program("ssh-keygen -q -t ed25519 -N '' -C '' -f %s/id", scratch);
     run_program("cp %s/id.pub %s/authorized", scratch, scratch);

@@ -21,6 +21,32 @@ START_TEST(a_lease_is_a_labelled_directory_until_it_is_destroyed)
 }
 END_TEST
 
+START_TEST(a_copy_gets_a_directory_of_the_lease_and_the_guest_is_named)
+{
+    begin_as(users[_i]);
+    struct billet_lease_handle *lease = acquire(&call_a, NULL);
+    struct billet_realize args = {
+        .struct_size = sizeof(args), .mode = BILLET_WORKSPACE_COPY, .root_fd = -1, .path = scratch};
+    struct billet_realized realized = {.struct_size = sizeof(realized)};
+    assert_ok(driver->realize(&call_a, lease, &args, &realized, &error));
+    char wanted[300];
+    snprintf(wanted, sizeof(wanted), "%s/%s/work", remote, lease_a);
+    ck_assert_str_eq(realized.directory, wanted);
+    struct outcome outcome;
+    run_shell(&call_a, lease, "pwd; ls -A | wc -l", &outcome);
+    ck_assert_int_eq(strncmp(outcome.output, wanted, strlen(wanted)), 0);
+    ck_assert_ptr_nonnull(strstr(outcome.output, "\n0\n"));
+    ck_assert_msg(guest_fact[0] == '/', "no guest was brought to the host");
+    const char *argv[] = {guest_fact, "version", NULL};
+    struct billet_exec exec = exec_arguments(argv);
+    run_with(&call_a, lease, &exec, &outcome);
+    ck_assert_int_eq(strncmp(outcome.output, "billet-guest ", 13), 0);
+    end_lease(lease);
+    /* It stays for the next lease. */
+    ck_assert_int_eq(access(guest_fact, X_OK), 0);
+}
+END_TEST
+
 START_TEST(release_ends_what_runs_and_keep_leaves_it)
 {
     char reference[BILLET_REF_MAX];
@@ -519,6 +545,7 @@ main(void)
     int last = user_count;
     int few = user_count > 2 ? 2 : user_count;
     tcase_add_loop_test(all, a_lease_is_a_labelled_directory_until_it_is_destroyed, 0, last);
+    tcase_add_loop_test(all, a_copy_gets_a_directory_of_the_lease_and_the_guest_is_named, 0, last);
     tcase_add_loop_test(all, release_ends_what_runs_and_keep_leaves_it, 0, few);
     tcase_add_loop_test(all, destroy_by_label_removes_what_the_lease_made_unwritable, 0, few);
     tcase_add_test(all, a_reference_of_another_host_is_refused);

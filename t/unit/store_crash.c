@@ -156,16 +156,17 @@ START_TEST(many_writers_at_once_all_get_their_turn)
 }
 END_TEST
 
-int
-main(void)
+static void
+add_tests(TCase *tests)
 {
-    Suite *suite = suite_create("store crash");
-    TCase *tests = tcase_create("crash");
-    tcase_set_timeout(tests, 120);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, nothing_acknowledged_is_lost_whenever_a_writer_is_killed);
     tcase_add_test(tests, one_of_two_processes_wins_each_change);
     tcase_add_test(tests, many_writers_at_once_all_get_their_turn);
-    suite_add_tcase(suite, tests);
-    return fixture_run(suite);
+}
+
+int
+main(void)
+{
+    return fixture_run_engines("store crash", 120, add_tests);
 }

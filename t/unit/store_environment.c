@@ -131,17 +131,18 @@ START_TEST(lists_are_by_name_and_by_tenant)
 }
 END_TEST
 
-int
-main(void)
+static void
+add_tests(TCase *tests)
 {
-    Suite *suite = suite_create("store environment");
-    TCase *tests = tcase_create("environment");
-    tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, an_environment_reads_back_with_its_settings);
     tcase_add_test(tests, a_change_needs_the_revision_it_saw);
     tcase_add_test(tests, leases_and_their_environment_hold_each_other);
     tcase_add_test(tests, lists_are_by_name_and_by_tenant);
-    suite_add_tcase(suite, tests);
-    return fixture_run(suite);
+}
+
+int
+main(void)
+{
+    return fixture_run_engines("store environment", 60, add_tests);
 }

@@ -394,12 +394,9 @@ START_TEST(notes_of_the_deployment_and_provisions_are_kept)
 }
 END_TEST
 
-int
-main(void)
+static void
+add_tests(TCase *tests)
 {
-    Suite *suite = suite_create("store lease");
-    TCase *tests = tcase_create("lease");
-    tcase_set_timeout(tests, 60);
     tcase_add_checked_fixture(tests, setup, teardown);
     tcase_add_test(tests, a_new_lease_reads_back_whole);
     tcase_add_test(tests, the_same_insert_again_is_a_success_and_changes_nothing);
@@ -414,6 +411,10 @@ main(void)
     tcase_add_test(tests, lists_filter_and_give_the_newest_first);
     tcase_add_test(tests, activities_are_listed_in_order_and_filtered);
     tcase_add_test(tests, notes_of_the_deployment_and_provisions_are_kept);
-    suite_add_tcase(suite, tests);
-    return fixture_run(suite);
+}
+
+int
+main(void)
+{
+    return fixture_run_engines("store lease", 60, add_tests);
 }

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * travel.h - the workspace of one session on its way there and back: lock, baseline,
+ * bringing in, bringing back. For the modes overlay and copy; in the others the command works in
+ * the directory itself and every function here does nothing.
+ *
+ * What is held between processes (a lease that is kept) is in the lease's facts and in
+ * STATE/travel/LEASE: the copy (tree) and the baseline of the last exchange.
+ */
+#ifndef BILLET_RUN_TRAVEL_H
+#define BILLET_RUN_TRAVEL_H
+
+#include "base/json.h"
+#include "run/context.h"
+#include "workspace/workspace.h"
+
+struct billet_session;
+
+struct billet_travel {
+    struct billet_workspace *workspace; /* locked while not NULL */
+    struct billet_filter filter;
+    char *upper;     /* of an overlay */
+    char *directory; /* STATE/travel/LEASE, once it is needed */
+    bool stopped;    /* nothing of the lease runs, its handle is given back */
+    bool returned;   /* what the command changed is in the workspace */
+    uint64_t sent_bytes;
+    uint64_t sent_files;
+};
+
+/* Whether the workspace of this session has to be brought in and back. */
+bool billet_session_travels(const struct billet_session *session);
+
+/* Before the lease: lock (says so and waits while another run works on it), complete what an
+ * interrupted run left, take the baseline. */
+int billet_session_travel_begin(struct billet_session *session, struct billet_error *error);
+/* The same for a held lease: only lock; and then, with its facts as they are under the lock, take
+ * up what an earlier process began. */
+int billet_session_travel_lock(struct billet_session *session, struct billet_error *error);
+int billet_session_travel_resume(struct billet_session *session, const json_t *facts,
+                                 struct billet_error *error);
+/* In place of the driver's realize; *facts are the driver's and what a later process needs. */
+int billet_session_bring_in(struct billet_session *session, struct billet_buffer *directory,
+                            json_t **facts, struct billet_error *error);
+/* The same for a lease that is there already: nothing is sent. */
+int billet_session_bring_again(struct billet_session *session, const json_t *facts,
+                               struct billet_error *error);
+/* After the last command: stop what runs, collect what changed, merge it into the workspace. What
+ * was done is in report, also after a failure. */
+int billet_session_bring_back(struct billet_session *session, struct billet_report *report,
+                              struct billet_error *error);
+/* On a held lease: stop what runs, send what changed here. */
+int billet_session_push(struct billet_session *session, struct billet_report *report,
+                        struct billet_error *error);
+/* After bring_back, for a lease that is held: begin anew from what is in the workspace now. */
+int billet_session_travel_renew(struct billet_session *session, struct billet_error *error);
+/* Unlock; remove what the lease had in the state directory when it is ended. */
+void billet_session_travel_end(struct billet_session *session, bool ended);
+/* The same for a lease that another process ended. */
+void billet_travel_forget(const struct billet_context *context, const char *lease);
+
+#endif

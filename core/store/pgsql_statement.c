@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The SQL of the module, and how it is run: sent, prepared when it comes again, repeated when the
+ * connection broke. */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "store/pgsql.h"
+
+#define PAUSE_MIN_MS 10
+#define PAUSE_MAX_MS 500
+#define CONFLICTS_MAX 20
+/* How far back a lost operation is looked for that belongs to no lease. */
+#define RECENT "20000"
+
+#define LEASE_COLUMNS                                                                             \
+    "id,tenant,environment,environment_id,driver,run,agent,issue,workspace,policy,state,fence,"   \
+    "generation,ref,facts,configuration,directory,owner,command,outcome,reason,cleanup_attempts," \
+    "next_cleanup_ns,created_ns,updated_ns,expires_ns,ended_ns"
+#define ACTIVITY_COLUMNS \
+    "sequence,time_ns,action,tenant,environment,lease,run,agent,issue,actor,fence,details"
+#define ENVIRONMENT_COLUMNS \
+    "id,tenant,name,driver,description,status,reason,revision,created_ns,updated_ns,settings"
+
+#define WITH_NOW "WITH n AS MATERIALIZED (SELECT " SQL_NOW " AS now)"
+/* Rows of activity beside what FROM gives one row of; both parameters are of the statement. */
+#define INSERT_ACTIVITY(from, operation, rows)                                                    \
+    "INSERT INTO activity(time_ns,action,tenant,environment,lease,run,agent,issue,actor,fence,"   \
+    "details,operation) SELECT n.now,x.action,x.tenant,x.environment,x.lease,x.run,x.agent,"      \
+    "x.issue,x.actor,x.fence,x.details," operation " FROM n" from ",json_to_recordset(" rows      \
+    "::json) AS x(action text,tenant text,environment text,lease text,run text,agent text,issue " \
+    "text,actor text,fence bigint,details text)"
+
+#define LEASE_LIST_WHERE                                                              \
+    " WHERE ($1::text IS NULL OR tenant=$1) AND ($2::text IS NULL OR environment=$2)" \
+    " AND ($3::text IS NULL OR run=$3)"
+#define ACTIVITY_WHERE                                                                   \
+    "sequence>$1::bigint AND time_ns>=$2::bigint AND ($3::text IS NULL OR tenant=$3) "   \
+    "AND ($4::text IS NULL OR lease=$4) AND ($5::text IS NULL OR environment=$5) ORDER " \
+    "BY sequence LIMIT $6::bigint"
+
+static const char *const statement_sql[STATEMENT_COUNT] = {
+    [STATEMENT_NOW] = "SELECT " SQL_NOW,
+    [STATEMENT_SCHEMA] = "SELECT coalesce((SELECT max(number) FROM billet.migration),0),"
+                         "(SELECT uuid FROM billet.deployment)",
+    [STATEMENT_INFO] = "SELECT uuid,created_ns,(SELECT count(*) FROM environment),"
+                       "(SELECT count(*) FROM lease WHERE state NOT IN ('released', 'failed')),"
+                       "(SELECT count(*) FROM lease),(SELECT count(*) FROM activity),"
+                       "(SELECT max(number) FROM migration),pg_database_size(current_database()),"
+                       "current_setting('server_version') FROM deployment",
+    [STATEMENT_OPERATION_SEEN] =
+        "SELECT 1 FROM lease WHERE id=$1 AND operation=$2 UNION ALL "
+        "SELECT 1 FROM activity WHERE lease=$1 AND lease<>'' AND operation=$2 UNION ALL "
+        "SELECT 1 FROM activity WHERE $1='' AND operation=$2 AND "
+        "sequence>(SELECT coalesce(max(sequence),0)-" RECENT " FROM activity) LIMIT 1",
+    [STATEMENT_LEASE_INSERT] =
+        WITH_NOW ",i AS (INSERT INTO lease(" LEASE_COLUMNS ",operation) SELECT $1,$2,$3,$4,$5,$6,"
+                 "$7,$8,$9,$10,'acquiring',1,1,$11,$12,$13,$14,$15,$16,$17,$18,0,0,n.now,n.now,"
+                 "n.now+$19::bigint,0,$20 FROM n ON CONFLICT DO NOTHING RETURNING id),"
+                 "a AS (" INSERT_ACTIVITY(",i", "$20", "$21") ") SELECT 1 FROM i",
+    [STATEMENT_LEASE_CHANGE] =
+        WITH_NOW ",c AS (UPDATE lease SET state=$4,fence=fence+$5::bigint,"
+                 "generation=generation+$6::bigint,"
+                 "expires_ns=CASE WHEN $7::bigint>0 THEN n.now+$7::bigint ELSE expires_ns END,"
+                 "ref=coalesce($8,ref),facts=coalesce($9,facts),directory=coalesce($10,directory),"
+                 "owner=coalesce($11,owner),command=coalesce($12,command),"
+                 "outcome=coalesce($13,outcome),reason=coalesce($14,reason),"
+                 "cleanup_attempts=cleanup_attempts+$15::bigint,next_cleanup_ns=CASE WHEN "
+                 "$15::bigint>0 THEN n.now+$16::bigint ELSE next_cleanup_ns END,updated_ns=n.now,"
+                 "ended_ns=CASE WHEN $17::bigint>0 THEN n.now ELSE 0 END,operation=$18 FROM n "
+                 "WHERE id=$1 AND state=$2 AND fence=$3::bigint RETURNING " LEASE_COLUMNS "),"
+                 "a AS (" INSERT_ACTIVITY(",c", "$18", "$19") ") SELECT " LEASE_COLUMNS " FROM c",
+    [STATEMENT_LEASE_STATE] = "SELECT state,fence,run FROM lease WHERE id=$1",
+    [STATEMENT_LEASE_GET] =
+        "SELECT " LEASE_COLUMNS " FROM lease WHERE id=$1 AND ($2::text IS NULL OR tenant=$2)",
+    [STATEMENT_LEASE_PREFIX] = "SELECT " LEASE_COLUMNS " FROM lease WHERE id>=$1 AND id<$1||'~' "
+                               "AND ($2::text IS NULL OR tenant=$2) LIMIT 2",
+    [STATEMENT_LEASE_LIST] = "SELECT " LEASE_COLUMNS " FROM lease" LEASE_LIST_WHERE
+                             " ORDER BY number DESC LIMIT $4::bigint",
+    [STATEMENT_LEASE_LIST_LIVE] =
+        "SELECT " LEASE_COLUMNS " FROM lease" LEASE_LIST_WHERE
+        " AND state NOT IN ('released', 'failed') ORDER BY number DESC LIMIT $4::bigint",
+    [STATEMENT_LEASE_RENEW] =
+        "UPDATE lease SET expires_ns=greatest(expires_ns," SQL_NOW "+$3::bigint) WHERE id=$1 AND "
+        "($2::bigint=0 OR fence=$2::bigint) AND state IN ('acquiring','active','retained') "
+        "RETURNING 1",
+    /* The row is locked, so that its end cannot be recorded before. */
+    [STATEMENT_LEASE_NOTE] =
+        WITH_NOW ",l AS MATERIALIZED (SELECT id FROM lease WHERE id=$1 AND "
+                 "state NOT IN ('released','failed') AND ($2::bigint=0 OR fence=$2::bigint) "
+                 "FOR NO KEY UPDATE),a AS (" INSERT_ACTIVITY(",l", "$3", "$4") ") SELECT 1 FROM l",
+    [STATEMENT_ACTIVITY_ADD] = WITH_NOW INSERT_ACTIVITY("", "$1", "$2"),
+    [STATEMENT_ACTIVITY_LIST] = "SELECT " ACTIVITY_COLUMNS " FROM activity WHERE " ACTIVITY_WHERE,
+    [STATEMENT_ACTIVITY_OF_LEASE] =
+        "SELECT " ACTIVITY_COLUMNS " FROM activity WHERE lease<>'' AND lease=$4 "
+        "AND " ACTIVITY_WHERE,
+    [STATEMENT_ENVIRONMENT_INSERT] =
+        WITH_NOW ",i AS (INSERT INTO environment(" ENVIRONMENT_COLUMNS ") SELECT $1,$2,$3,$4,$5,"
+                 "$6,$7,1,n.now,n.now,$8 FROM n ON CONFLICT DO NOTHING RETURNING id),"
+                 "a AS (" INSERT_ACTIVITY(",i", "$9", "$10") ") SELECT 1 FROM i",
+    [STATEMENT_ENVIRONMENT_UPDATE] =
+        WITH_NOW ",u AS (UPDATE environment SET driver=$3,description=$4,status=$5,reason=$6,"
+                 "settings=$7,revision=revision+1,updated_ns=n.now FROM n WHERE tenant=$1 AND "
+                 "name=$2 AND revision=$8::bigint RETURNING id),"
+                 "a AS (" INSERT_ACTIVITY(",u", "$9", "$10") ") SELECT 1 FROM u",
+    [STATEMENT_ENVIRONMENT_GET] =
+        "SELECT " ENVIRONMENT_COLUMNS " FROM environment WHERE tenant IN ($1,'') AND name=$2 "
+        "ORDER BY tenant DESC LIMIT 1",
+    [STATEMENT_ENVIRONMENT_LIST] =
+        "SELECT " ENVIRONMENT_COLUMNS " FROM environment AS e WHERE $1::text IS NULL OR tenant=$1 "
+        "OR (tenant='' AND NOT EXISTS(SELECT 1 FROM environment WHERE tenant=$1 AND name=e.name)) "
+        "ORDER BY tenant,name",
+    [STATEMENT_ENVIRONMENT_REMOVE] =
+        WITH_NOW ",d AS (DELETE FROM environment WHERE tenant=$1 AND name=$2 RETURNING id),"
+                 "a AS (" INSERT_ACTIVITY(",d", "$3", "$4") ") SELECT 1 FROM d",
+    [STATEMENT_PROVISION_GET] = "SELECT 1 FROM provision WHERE key=$1",
+    [STATEMENT_PROVISION_PUT] = WITH_NOW
+    ",p AS (INSERT INTO provision(key,time_ns) SELECT $1,n.now FROM n "
+    "ON CONFLICT(key) DO UPDATE SET time_ns=excluded.time_ns) " INSERT_ACTIVITY("", "$2", "$3"),
+    [STATEMENT_META_GET] = "SELECT value FROM meta WHERE key=$1",
+    [STATEMENT_META_PUT] = "INSERT INTO meta(key,value) VALUES($1,$2) "
+                           "ON CONFLICT(key) DO UPDATE SET value=excluded.value",
+    [STATEMENT_GRANT] = "SELECT billet.grant_use($1,$2)",
+};
+
+void
+pgsql_text_or_null(struct pgsql_call *call, const char *text)
+{
+    call->values[call->count++] = text;
+}
+
+void
+pgsql_text(struct pgsql_call *call, const char *text)
+{
+    pgsql_text_or_null(call, text != NULL ? text : "");
+}
+
+void
+pgsql_number(struct pgsql_call *call, int64_t number)
+{
+    snprintf(call->numbers[call->count], sizeof(call->numbers[0]), "%lld", (long long)number);
+    pgsql_text_or_null(call, call->numbers[call->count]);
+}
+
+void
+pgsql_operation(struct pgsql_call *call, const char *lease)
+{
+    billet_uuid_make(call->operation);
+    call->lease = lease;
+    pgsql_text(call, call->operation);
+}
+
+int64_t
+pgsql_integer(const PGresult *result, int row, int column)
+{
+    return strtoll(PQgetvalue(result, row, column), NULL, 10);
+}
+
+/* Once on this connection. What comes a second time is prepared: a short process saves the round
+ * trip, a long one the planning. */
+static int
+attempt(struct billet_store *store, const struct pgsql_call *call, int64_t deadline_ns,
+        PGresult **result, struct billet_error *error)
+{
+    char name[16];
+    unsigned char *uses = &store->uses[call->which];
+    PGconn *connection = store->connection;
+    int sent;
+    snprintf(name, sizeof(name), "s%d", (int)call->which);
+    if (*uses == 1) {
+        PGresult *prepared = NULL;
+        if (PQsendPrepare(connection, name, statement_sql[call->which], 0, NULL) == 0)
+            return PGSQL_LOST;
+        int code = pgsql_finish(store, deadline_ns, &prepared, error);
+        if (code == 0 && !pgsql_is_good(prepared))
+            code = pgsql_result_error(store, prepared, call->what, error);
+        PQclear(prepared);
+        if (code != 0)
+            return code;
+    }
+    if (*uses >= 1)
+        sent = PQsendQueryPrepared(connection, name, call->count, call->values, NULL, NULL, 0);
+    else
+        sent = PQsendQueryParams(connection, statement_sql[call->which], call->count, NULL,
+                                 call->values, NULL, NULL, 0);
+    if (sent == 0)
+        return PGSQL_LOST;
+    *uses = *uses >= 1 ? 2 : 1;
+    return pgsql_finish(store, deadline_ns, result, error);
+}
+
+/* The connection is new, and what went over the old one has run whole or not at all. */
+static int
+look_for_operation(struct billet_store *store, struct pgsql_call *call, int64_t deadline_ns,
+                   struct billet_error *error)
+{
+    const char *const values[] = {call->lease != NULL ? call->lease : "", call->operation};
+    PGresult *result = NULL;
+    call->repeated = true;
+    if (call->operation[0] == '\0')
+        return 0;
+    int code = pgsql_query(store, statement_sql[STATEMENT_OPERATION_SEEN], 2, values, call->what,
+                           deadline_ns, &result, error);
+    if (code == 0)
+        call->seen = PQntuples(result) > 0;
+    PQclear(result);
+    return code;
+}
+
+/* Make the connection again, for as long as there is time: a server that was killed comes back.
+ * sent: the statement had gone out. */
+static int
+recover(struct billet_store *store, struct pgsql_call *call, bool sent, int64_t deadline_ns,
+        struct billet_error *error)
+{
+    int pause = PAUSE_MIN_MS;
+    for (;;) {
+        struct billet_error attempted = BILLET_ERROR_INIT;
+        int result = sent ? pgsql_bury(store, deadline_ns, &attempted)
+                          : pgsql_connect(store, deadline_ns, &attempted);
+        if (result == 0 && sent)
+            result = look_for_operation(store, call, deadline_ns, &attempted);
+        if (result == 0)
+            return 0;
+        if (result == PGSQL_LOST)
+            pgsql_connection_error(store, &attempted);
+        if (!attempted.retryable ||
+            billet_clock_monotonic() + pause * INT64_C(1000000) >= deadline_ns) {
+            if (error != NULL)
+                *error = attempted;
+            billet_error_wrap(error, "cannot %s", call->what);
+            return -attempted.error_class;
+        }
+        poll(NULL, 0, pause);
+        pause = pause * 2 < PAUSE_MAX_MS ? pause * 2 : PAUSE_MAX_MS;
+    }
+}
+
+/* The server ends the session with it; the statement may have run. */
+static bool
+ends_session(const char *state)
+{
+    return strcmp(state, "57P01") == 0 || strcmp(state, "57P02") == 0 ||
+           strcmp(state, "57P03") == 0 || strncmp(state, "08", 2) == 0;
+}
+
+int
+pgsql_run(struct billet_store *store, struct pgsql_call *call, PGresult **result,
+          struct billet_error *error)
+{
+    int64_t deadline_ns = billet_clock_monotonic() + store->timeout_ns;
+    bool sent = false;
+    call->seen = call->repeated = false;
+    for (int conflicts = 0;;) {
+        PGresult *got = NULL;
+        if (store->connection == NULL) {
+            int code = recover(store, call, sent, deadline_ns, error);
+            if (code < 0 || call->seen)
+                return code;
+        }
+        int code = attempt(store, call, deadline_ns, &got, error);
+        sent = true;
+        if (code < 0) /* a result has been judged already; a wait that ended has not */
+            return store->connection == NULL ? billet_error_wrap(error, "cannot %s", call->what)
+                                             : code;
+        if (code == 0 && pgsql_is_good(got)) {
+            *result = got;
+            return 0;
+        }
+        const char *state = code == 0 ? pgsql_state(got) : "";
+        if (code == PGSQL_LOST || ends_session(state)) {
+            PQclear(got);
+            pgsql_disconnect(store);
+            continue;
+        }
+        /* Another transaction was in the way, and this one has been undone. */
+        bool conflict = strcmp(state, "40001") == 0 || strcmp(state, "40P01") == 0;
+        if (!conflict || ++conflicts > CONFLICTS_MAX || billet_clock_monotonic() >= deadline_ns) {
+            code = pgsql_result_error(store, got, call->what, error);
+            PQclear(got);
+            return code;
+        }
+        PQclear(got);
+    }
+}

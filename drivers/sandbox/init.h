@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * init.h - what the parts of billet-sandbox-init share: the description of the
+ * sandbox, messages to drivers, the life of one command, and trees of processes.
+ *
+ * init.c: process 1, which starts, checks, and keeps a supervisor ready.
+ * init_command.c: the supervisor of one command, and the command before it executes.
+ * init_tree.c: which processes descend from which, and their end.
+ */
+#ifndef SANDBOX_INIT_H
+#define SANDBOX_INIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "protocol.h"
+
+struct inside {
+    const struct sandbox_setup *setup;
+    const char **mounts;
+    const char **readable;
+    char missing[SANDBOX_TEXT_MAX]; /* what the self-check found missing */
+    int signals;                    /* signalfd of SIGCHLD; reads those of whoever reads */
+};
+
+/* ---- messages (init.c) ------------------------------------------------------------ */
+
+/* fd: to hand over, -1: none. False when nobody is there. */
+bool inside_say(int socket, const struct sandbox_message *message, int fd, bool credentials);
+/* One message and up to count descriptors, the others -1: 1, 0 at the end, -1 with errno. flags: of
+ * recvmsg(2). */
+int inside_hear(int socket, struct sandbox_message *message, int *fds, size_t count, int flags);
+/* Point count strings beginning at *at, and a NULL; NULL when they are cut short or for want of
+ * memory. */
+const char **inside_strings(const char **at, const char *end, uint32_t count);
+
+/* ---- one command (init_command.c) ------------------------------------------------- */
+
+/* A process that waits at the door for one command, starts it and stays with it; beneath it another
+ * one, already confined, that will execute it. */
+struct supervisor {
+    pid_t pid;  /* 0: none */
+    int report; /* struct supervisor_report, one after the other */
+    int go;     /* the missing protections are written to it before it opens; -1: it needs none */
+};
+
+enum supervisor_event {
+    SUPERVISOR_CONFINED, /* value: errno of Landlock, 0: in force */
+    SUPERVISOR_TAKEN,    /* it has a command now */
+};
+struct supervisor_report {
+    int32_t event;
+    int32_t value;
+};
+
+/* await_go: it waits for inside->missing, which is not known yet. False with errno. */
+bool inside_supervise(const struct inside *inside, bool await_go, struct supervisor *supervisor);
+
+/* ---- trees (init_tree.c) ------------------------------------------------------------ */
+
+/* Kill what descends from this process, whatever it does to avoid it; reaps all but spare. False
+ * when something is left. */
+bool inside_tree_kill(pid_t spare);
+/* Process 1: kill what descends from none of these. */
+bool inside_tree_kill_others(const pid_t *roots, size_t count);
+/* Reap what has ended, but leave spare (0: none) as it is. True once spare itself has ended. */
+bool inside_reap(pid_t spare);
+
+#endif

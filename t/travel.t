@@ -1,0 +1,99 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2154,SC2016
+# Workspaces that travel, in the modes overlay and copy of the sandbox: what comes back, conflicts,
+# hostile changes, a lease that is held with push and pull, two runs at once.
+. "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+. "$top_srcdir/t/lib/verbs.sh"
+need_billet
+[ -f "$BILLET_DRIVER_DIR/driver_sandbox.so" ] || skip_all "driver sandbox is not built"
+need bwrap
+billet driver probe sandbox
+like "$stdout" 'overlay +' "the probe says whether an overlay can be mounted"
+modes=copy
+printf '%s\n' "$stdout" | grep -q '^PASS  overlay' && modes="overlay copy"
+work=$scratch/work
+mkfifo "$scratch/fifo"
+exec 7<>"$scratch/fifo"
+
+for mode in $modes; do
+    rm -rf "$work"
+    mkdir -p "$work/d" "$work/old"
+    echo before >"$work/file"
+    echo x >"$work/d/gone"
+    echo o >"$work/old/o"
+    echo keep >"$work/keep"
+
+    # ---- a run ----
+    billet run -e sandbox -w "$work" --workspace-mode "$mode" --json -- \
+        sh -c 'echo after >file; rm -r old d/gone; mkdir -p n/m; echo z >n/m/z; ln -s file link; cat keep >&2'
+    is "$status/$stderr" 0/keep "$mode: the command sees the workspace"
+    is "$(cat "$work/file") $(cat "$work/n/m/z") $(readlink "$work/link")" "after z file" "$mode: changes come back"
+    not_ok "$mode: deletions too" test -e "$work/d/gone"
+    not_ok "$mode: of whole directories" test -e "$work/old"
+    is "$(json /workspace/mode) $(json /workspace/returned/conflict)" "$mode 0" "$mode: and are counted"
+    is "$(stat -c %u "$work/n/m/z")" "$(stat -c %u "$work")" "$mode: they belong to the owner of the workspace"
+    billet run -e sandbox -w "$work" --workspace-mode "$mode" -- sh -c 'echo lost >file; exit 3'
+    is "$status/$(cat "$work/file")" 3/lost "$mode: a command that fails has its changes brought back too"
+
+    # ---- conflicts ----
+    # A background job has its input only where it is redirected itself.
+    isolated "$billet_program" run -e sandbox -w "$work" --workspace-mode "$mode" -- \
+        sh -c 'echo ready; read -r go; echo theirs >file; echo t >both' \
+        <"$scratch/fifo" >"$scratch/first" 2>"$scratch/first-errors" &
+    first=$!
+    wait_until grep -q ready "$scratch/first"
+    echo mine >"$work/file"
+    isolated "$billet_program" run -e sandbox -w "$work" --workspace-mode "$mode" -- \
+        sh -c 'echo second >>both' >"$scratch/second" 2>&1 &
+    second=$!
+    wait_until grep -q 'waiting for another run' "$scratch/second"
+    echo go >&7
+    status=0
+    wait "$first" || status=$?
+    stderr=$(cat "$scratch/first-errors")
+    is "$status" 125 "$mode: a conflict is an error of a command that did well"
+    wait "$second"
+    is "$?" 0 "$mode: a second run on the workspace waits for the first"
+    like "$stderr" 'conflict: file changed on both sides; theirs is file\.billet-conflict-' "$mode: it is named"
+    like "$stderr" '\[workspace_conflicts\]' "$mode: with its id"
+    is "$(cat "$work/file") $(cat "$work"/file.billet-conflict-*) $(cat "$work/both")" "mine theirs t
+second" \
+        "$mode: the local file is kept, theirs is beside it, the rest is taken"
+    rm "$work"/file.billet-conflict-*
+
+    # ---- hostile ----
+    for evil in 'mkfifo pipe' 'ln -s /etc/shadow out' 'mkdir s; ln -s ../../x s/out'; do
+        billet run -e sandbox -w "$work" --workspace-mode "$mode" --json -- sh -c "echo evil >file; $evil"
+        is "$status/$(cat "$work/file")" 125/mine "$mode: $evil is refused, the workspace is as it was"
+        is "$(json /held)" true "$mode: and the lease is held"
+        lease=$(json /lease)
+        billet lease release "$lease"
+        is "$status" 125 "$mode: which is not released while that cannot come back"
+        billet lease release --discard "$lease"
+        is "$status" 0 "$mode: but can be given up"
+    done
+    billet run -e sandbox -w "$work" --workspace-mode "$mode" -- sh -c 'echo s >suid; chmod 0777 suid'
+    is "$(stat -c %a "$work/suid")" 755 "$mode: what is writable by all comes back without that"
+
+    # ---- held ----
+    billet lease acquire -e sandbox -w "$work" --workspace-mode "$mode"
+    lease=$stdout
+    billet exec "$lease" -- sh -c 'echo held >file; head -n 1 both'
+    is "$status/$stdout/$(cat "$work/file")" 0/t/mine "$mode: an exec on a held lease changes nothing here"
+    billet pull "$lease"
+    is "$status/$(cat "$work/file")" 0/held "$mode: until it is pulled"
+    billet pull --json "$lease"
+    is "$status/$(json /changes/written)" 0/0 "$mode: then nothing is left to pull"
+    echo pushed >"$work/file"
+    billet push "$lease"
+    billet exec "$lease" -- cat file
+    is "$status/$stdout" 0/pushed "$mode: what is pushed is there"
+    billet exec "$lease" -- sh -c 'echo last >last'
+    billet lease release "$lease"
+    is "$status/$(cat "$work/last")" 0/last "$mode: a release brings back what is left"
+
+    not_ok "$mode: nothing is left in the state directory" \
+        sh -c 'ls "$1"/travel/* "$1"/sandbox/* 2>/dev/null | grep -q .' sh "$scratch/state"
+done
+done_testing
