@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "guest/guest.h"
+#include "guest/serve.h"
 
 static int guest_version(int argc, char **argv);
 
 static const struct guest_command commands[] = {
+    {"serve", "NONCE", "run commands for the other end of standard input and output", guest_serve},
     {"version", "", "print the version of this program", guest_version},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -13,9 +13,11 @@
 #include "../common/cleanup.h"
 #include "../common/fail.h"
 #include "../common/terminal.h"
+#include "guest.h"
 #include "header.h"
 #include "keeper.h"
 #include "lease.h"
+#include "remote.h"
 #include "stream.h"
 
 /* From the start of the client to the mark that the command runs. */
@@ -54,8 +56,8 @@ struct execution {
 
 /* ---- commands that signals may reach --------------------------------------------------- */
 
-static void
-enter_command(struct billet_lease_handle *handle, struct ssh_command *command)
+void
+ssh_command_enter(struct billet_lease_handle *handle, struct ssh_command *command)
 {
     pthread_mutex_lock(&handle->lock);
     command->next = handle->commands;
@@ -63,8 +65,8 @@ enter_command(struct billet_lease_handle *handle, struct ssh_command *command)
     pthread_mutex_unlock(&handle->lock);
 }
 
-static void
-leave_command(struct billet_lease_handle *handle, const struct ssh_command *command)
+void
+ssh_command_leave(struct billet_lease_handle *handle, const struct ssh_command *command)
 {
     pthread_mutex_lock(&handle->lock);
     for (struct ssh_command **at = &handle->commands; *at != NULL; at = &(*at)->next) {
@@ -86,6 +88,18 @@ ask_signal(struct ssh_keeper *keeper, const char *id, int number, struct billet_
                           error);
 }
 
+/* A guest that is gone is told of by the exec itself. */
+static void
+signal_channel(struct ssh_channel *channel, const struct billet_signal *args)
+{
+    uint8_t payload[8];
+    billet_guest_put(payload, (uint64_t)args->number, 4);
+    billet_guest_put(payload + 4, (uint64_t)args->rows, 2);
+    billet_guest_put(payload + 6, (uint64_t)args->columns, 2);
+    ssh_guest_send(channel->guest, BILLET_GUEST_SIGNAL, 0, channel->number, payload,
+                   sizeof(payload));
+}
+
 int32_t
 ssh_signal(const struct billet_call *call, struct billet_lease_handle *handle,
            const struct billet_signal *args, struct billet_error *error)
@@ -101,6 +115,10 @@ ssh_signal(const struct billet_call *call, struct billet_lease_handle *handle,
         if (run[0] != '\0' && strcmp(run, command->run) != 0)
             continue;
         reached++;
+        if (command->channel != NULL) {
+            signal_channel(command->channel, args);
+            continue;
+        }
         if (args->number == SIGWINCH && command->master >= 0) {
             billet_terminal_resize(command->master, args->rows, args->columns);
             continue;
@@ -150,8 +168,8 @@ send_header(struct execution *execution, struct billet_error *error)
                       : status;
 }
 
-static const char *
-wanted_term(const struct billet_exec *args)
+const char *
+ssh_wanted_term(const struct billet_exec *args)
 {
     for (size_t i = 0; args->environment != NULL && args->environment[i] != NULL; i++)
         if (strncmp(args->environment[i], "TERM=", 5) == 0)
@@ -178,7 +196,7 @@ start_with_terminal(struct execution *execution, struct ssh_client *client,
     for (int i = 0; i < 3; i++)
         client->fds[i] = execution->slave;
     client->terminal_fd = execution->slave;
-    client->term = wanted_term(args);
+    client->term = ssh_wanted_term(args);
     result = send_header(execution, error);
     if (result == 0)
         result = ssh_client_start(client, &execution->pid, &execution->pidfd, error);
@@ -495,9 +513,9 @@ run(struct execution *execution, struct billet_lease_handle *handle,
     if (status < 0)
         return status;
     execution->start_by = billet_monotonic_ns() + START_NS;
-    enter_command(handle, &execution->command);
+    ssh_command_enter(handle, &execution->command);
     int failure = wait_for_end(execution);
-    leave_command(handle, &execution->command);
+    ssh_command_leave(handle, &execution->command);
     if (failure == -E2BIG) {
         kill_all(execution);
         billet_fail(error, BILLET_CLASS_UNAVAILABLE, "ssh_remote_unusable",
@@ -588,12 +606,49 @@ run_in_session(const struct billet_call *call, struct billet_lease_handle *handl
     return status;
 }
 
+/* Through the guest, where there is one: 1 when there is none. */
+static int
+try_guest(const struct billet_call *call, struct billet_lease_handle *handle,
+          const struct billet_exec *args, struct billet_exec_result *result,
+          struct billet_error *error)
+{
+    struct ssh_settings settings;
+    struct billet_exec_result end = {.struct_size = result->struct_size};
+    int status = check_exec(call, args, error);
+    if (status == 0)
+        status = ssh_settings_read(call, &settings, error);
+    /* Once more when the guest was found to be gone before the command reached it. */
+    bool retry = status == 0;
+    for (int i = 0; i < 2 && retry; i++) {
+        struct ssh_keeper *keeper;
+        struct ssh_guest *guest;
+        char id[SSH_CONNECTION_MAX + 16];
+        status = ssh_lease_enter(call, &settings, handle, &keeper, error);
+        if (status < 0)
+            return status;
+        guest = ssh_lease_guest(call, &settings, handle);
+        if (guest == NULL) {
+            ssh_lease_leave(handle);
+            return 1;
+        }
+        snprintf(id, sizeof(id), "%s-%06u", ssh_keeper_connection(keeper),
+                 atomic_fetch_add(&handle->counter, 1));
+        status = ssh_exec_remotely(call, handle, keeper, guest, id, args, &end, &retry, error);
+        ssh_guest_drop(guest);
+        ssh_lease_leave(handle);
+    }
+    if (status == 0)
+        *result = end;
+    return status;
+}
+
 int32_t
 ssh_exec(const struct billet_call *call, struct billet_lease_handle *handle,
          const struct billet_exec *args, struct billet_exec_result *result,
          struct billet_error *error)
 {
-    return run_in_session(call, handle, args, false, result, error);
+    int status = handle->guest[0] != '\0' ? try_guest(call, handle, args, result, error) : 1;
+    return status > 0 ? run_in_session(call, handle, args, false, result, error) : status;
 }
 
 int32_t

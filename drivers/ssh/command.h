@@ -21,6 +21,11 @@ int32_t ssh_exec(const struct billet_call *call, struct billet_lease_handle *han
 int32_t ssh_exec_quietly(const struct billet_call *call, struct billet_lease_handle *handle,
                          const struct billet_exec *args, struct billet_exec_result *result,
                          struct billet_error *error);
+/* TERM of a terminal for the command. */
+const char *ssh_wanted_term(const struct billet_exec *args);
+/* While a command runs signals reach it. */
+void ssh_command_enter(struct billet_lease_handle *handle, struct ssh_command *command);
+void ssh_command_leave(struct billet_lease_handle *handle, const struct ssh_command *command);
 int32_t ssh_signal(const struct billet_call *call, struct billet_lease_handle *handle,
                    const struct billet_signal *args, struct billet_error *error);
 

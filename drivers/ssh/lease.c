@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../common/fail.h"
+#include "guest.h"
 #include "install.h"
 #include "keeper.h"
 
@@ -189,6 +190,7 @@ lock_on_host(struct billet_lease_handle *handle, struct ssh_keeper *keeper, cons
 static void
 free_handle(struct billet_lease_handle *handle)
 {
+    ssh_guest_drop(handle->serving);
     ssh_keeper_close(handle->keeper);
     pthread_mutex_destroy(&handle->lock);
     free(handle);
@@ -230,6 +232,8 @@ ssh_lease_enter(const struct billet_call *call, const struct ssh_settings *setti
             if (status == 0) {
                 ssh_host->log(ssh_host, BILLET_LOG_WARNING,
                               "the connection to the host was lost, and made again");
+                ssh_guest_drop(handle->serving);
+                handle->serving = NULL;
                 ssh_keeper_close(handle->keeper);
                 handle->keeper = made;
             } else {
@@ -243,6 +247,31 @@ ssh_lease_enter(const struct billet_call *call, const struct ssh_settings *setti
     }
     pthread_mutex_unlock(&handle->lock);
     return status;
+}
+
+struct ssh_guest *
+ssh_lease_guest(const struct billet_call *call, const struct ssh_settings *settings,
+                struct billet_lease_handle *handle)
+{
+    struct ssh_guest *guest = NULL;
+    struct billet_error why = BILLET_ERROR_INIT;
+    pthread_mutex_lock(&handle->lock);
+    if (handle->serving != NULL && !ssh_guest_is_alive(handle->serving)) {
+        ssh_guest_drop(handle->serving);
+        handle->serving = NULL;
+    }
+    if (handle->serving == NULL && handle->guest[0] != '\0' &&
+        ssh_guest_open(call, settings, handle->keeper, handle->guest, &handle->serving, &why) < 0) {
+        char line[400];
+        snprintf(line, sizeof(line), "going on without billet-guest: %.300s", why.message);
+        ssh_host->log(ssh_host, BILLET_LOG_WARNING, line);
+    }
+    if (handle->serving != NULL) {
+        ssh_guest_hold(handle->serving);
+        guest = handle->serving;
+    }
+    pthread_mutex_unlock(&handle->lock);
+    return guest;
 }
 
 void
@@ -396,8 +425,11 @@ dispose(const struct billet_call *call, const struct ssh_settings *settings,
         status = destroy_on_host(call, settings, keeper, handle->lease, false, error);
     else if (disposition == BILLET_DISPOSE_STOP)
         status = stop_on_host(call, keeper, handle->lease, error);
-    else
+    else {
+        if (handle->serving != NULL)
+            ssh_guest_keep(handle->serving);
         status = ssh_keeper_ask(keeper, "keep", call->deadline_ns, &answer, NULL, NULL, error);
+    }
     ssh_lease_leave(handle);
     return status;
 }

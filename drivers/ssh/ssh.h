@@ -19,13 +19,16 @@ extern const struct billet_option ssh_options[];
 extern const uint64_t ssh_option_count;
 
 struct ssh_keeper;
+struct ssh_guest;
+struct ssh_channel;
 
 /* A command that runs; lives on the stack of its exec, linked while signals may reach it. */
 struct ssh_command {
     struct ssh_command *next;
-    const char *run; /* the run it belongs to; signals are matched by it */
-    const char *id;  /* CONNECTION-NUMBER, as the helper knows it */
-    int master;      /* of its local terminal, -1: none */
+    const char *run;             /* the run it belongs to; signals are matched by it */
+    const char *id;              /* CONNECTION-NUMBER, as the helper knows it */
+    int master;                  /* of its local terminal, -1: none */
+    struct ssh_channel *channel; /* of the guest, NULL: it runs in a session of its own */
 };
 
 struct billet_lease_handle {
@@ -36,6 +39,7 @@ struct billet_lease_handle {
     char guest[SSH_PATH_MAX];           /* billet-guest on the host, "": none */
     pthread_mutex_t lock;               /* guards keeper and commands */
     struct ssh_keeper *keeper;          /* the connection */
+    struct ssh_guest *serving;          /* the guest that runs there, NULL: none yet */
     struct ssh_command *commands;
     atomic_uint counter;
     atomic_int busy; /* execs that use the connection */

@@ -16,10 +16,8 @@
 /* The longest line that a mark can be. */
 #define MARK_MAX 160
 
-/* An open file of our own for the same pipe, so that it can be non-blocking: -1 when it is another
- * kind of file or belongs to somebody else. */
-static int
-reopen(int fd, int mode)
+int
+ssh_stream_reopen(int fd, int mode)
 {
     struct stat about;
     char path[64];
@@ -40,12 +38,12 @@ ssh_stream_begin(struct ssh_stream *stream, int from, bool own_from, int to, boo
     stream->own_to = own_to;
     stream->nonce = nonce;
     stream->started = nonce == NULL;
-    int own = from >= 0 && !own_from ? reopen(from, O_RDONLY) : -1;
+    int own = from >= 0 && !own_from ? ssh_stream_reopen(from, O_RDONLY) : -1;
     if (own >= 0) {
         stream->from = own;
         stream->own_from = true;
     }
-    own = to >= 0 && !own_to ? reopen(to, O_WRONLY) : -1;
+    own = to >= 0 && !own_to ? ssh_stream_reopen(to, O_WRONLY) : -1;
     if (own >= 0) {
         stream->to = own;
         stream->own_to = true;
@@ -209,19 +207,22 @@ take(struct ssh_stream *stream)
     }
 }
 
+ssize_t
+ssh_stream_put(int fd, bool own, const void *bytes, size_t size)
+{
+    if (own)
+        return write(fd, bytes, size);
+    ssize_t put = send(fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (put < 0 && errno == ENOTSOCK)
+        put = write(fd, bytes, size < PIPE_BUF ? size : PIPE_BUF);
+    return put;
+}
+
 static void
 give(struct ssh_stream *stream)
 {
-    const char *bytes = stream->buffer + stream->start;
-    size_t size = stream->clean - stream->start;
-    ssize_t put;
-    if (stream->own_to) {
-        put = write(stream->to, bytes, size);
-    } else {
-        put = send(stream->to, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (put < 0 && errno == ENOTSOCK)
-            put = write(stream->to, bytes, size < PIPE_BUF ? size : PIPE_BUF);
-    }
+    ssize_t put = ssh_stream_put(stream->to, stream->own_to, stream->buffer + stream->start,
+                                 stream->clean - stream->start);
     if (put > 0)
         stream->start += (size_t)put;
     else if (put < 0 && !try_again(errno))

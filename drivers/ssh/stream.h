@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define SSH_STREAM_BUFFER 65536
 #define SSH_STREAM_POLLS 2 /* entries that a prepare fills */
@@ -35,6 +36,12 @@ struct ssh_stream {
     size_t start, end, clean; /* buffer: start..clean may be written, start..end is there */
     char buffer[SSH_STREAM_BUFFER];
 };
+
+/* An open file of our own for the same pipe, non-blocking; -1: another kind of file. mode: O_RDONLY
+ * or O_WRONLY. */
+int ssh_stream_reopen(int fd, int mode);
+/* Write what goes without waiting; own: from ssh_stream_reopen. As write(2). */
+ssize_t ssh_stream_put(int fd, bool own, const void *bytes, size_t size);
 
 /* from and to are the caller's unless own_*; either may be -1. */
 void ssh_stream_begin(struct ssh_stream *stream, int from, bool own_from, int to, bool own_to,

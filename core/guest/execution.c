@@ -1,0 +1,708 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/execution.h"
+
+#include <billet/driver.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guest/processes.h"
+
+#define CHUNK (32u * 1024)
+/* A terminal has no end that can be waited for while something in the background holds it. */
+#define TERMINAL_DRAIN_NS INT64_C(100000000)
+#define KILL_AGAIN_NS INT64_C(10000000)
+#define KILL_NS INT64_C(5000000000)
+
+extern char **environ;
+
+struct guest_execution {
+    struct guest_link *link;
+    uint32_t channel;
+    pid_t pid; /* 0: not started, or reaped */
+    pid_t session;
+    char label[160];
+    bool pty;
+    int failed_fd; /* its end says that the command is executed, an errno why not */
+    int input;     /* with a terminal the master, as is output[0] */
+    int output[2];
+    int slave;        /* held until the command ends, so that it can open its terminal again */
+    uint8_t *pending; /* input on its way to the command, a ring of BILLET_GUEST_WINDOW */
+    size_t pending_at, pending_size;
+    uint32_t uncredited; /* input that the client may not send again for yet */
+    bool input_ended;
+    uint32_t credit[2];
+    bool ended[2];
+    size_t drain[2]; /* after the end: bytes that were there then */
+    bool reaped, started, closed;
+    struct billet_guest_exit result;
+    int stop; /* outcome that ends the command, 0: none */
+    int64_t timeout_ns, kill_after_ns;
+    int64_t timeout_at, kill_at, drain_until, give_up_at;
+    bool killing;
+};
+
+int64_t
+guest_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * BILLET_NS_PER_SECOND + now.tv_nsec;
+}
+
+uint32_t
+guest_execution_channel(const struct guest_execution *execution)
+{
+    return execution->channel;
+}
+
+pid_t
+guest_execution_pid(const struct guest_execution *execution)
+{
+    return execution->pid;
+}
+
+static void
+close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void
+say(struct guest_execution *execution, uint16_t type, uint16_t stream, const void *payload,
+    size_t size)
+{
+    if (!execution->closed)
+        guest_link_send(execution->link, type, stream, execution->channel, payload, size);
+}
+
+/* ---- the child ------------------------------------------------------------------------------ */
+
+struct start {
+    char **argv;
+    char **environment;
+    const char *directory;
+    int fds[3];
+    int failed_fd;
+    bool pty;
+};
+
+static void __attribute__((noreturn)) child_fail(const struct start *start, int step, int sys_errno)
+{
+    int32_t why[2] = {step, sys_errno};
+    while (write(start->failed_fd, why, sizeof(why)) < 0 && errno == EINTR)
+        ;
+    _exit(127);
+}
+
+/* As execvp(3), in the new environment's PATH, without running what is no program as a script. */
+static int
+execute(const struct start *start)
+{
+    const char *name = start->argv[0];
+    const char *path = "/usr/local/bin:/usr/bin:/bin";
+    char full[PATH_MAX];
+    int remembered = ENOENT;
+    for (char **entry = start->environment; *entry != NULL; entry++)
+        if (strncmp(*entry, "PATH=", 5) == 0)
+            path = *entry + 5;
+    if (name[0] == '\0')
+        return ENOENT;
+    if (strchr(name, '/') != NULL) {
+        execve(name, start->argv, start->environment);
+        return errno;
+    }
+    for (const char *at = path;; at++) {
+        size_t length = strcspn(at, ":");
+        if (length + strlen(name) + 2 <= sizeof(full)) {
+            snprintf(full, sizeof(full), "%.*s%s%s", (int)length, at, length > 0 ? "/" : "", name);
+            execve(full, start->argv, start->environment);
+            if (errno == EACCES && faccessat(AT_FDCWD, full, F_OK, 0) == 0)
+                remembered = EACCES;
+            else if (errno != EACCES && errno != ENOENT && errno != ENOTDIR &&
+                     errno != ENAMETOOLONG && errno != ELOOP && errno != ESTALE)
+                return errno;
+        }
+        at += length;
+        if (*at == '\0')
+            return remembered;
+    }
+}
+
+static void __attribute__((noreturn)) child_main(const struct start *start, pid_t parent)
+{
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigset_t none;
+    for (int number = 1; number <= SIGRTMAX; number++)
+        sigaction(number, &action, NULL);
+    sigemptyset(&none);
+    setsid();
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(127);
+    if (start->pty && ioctl(start->fds[0], TIOCSCTTY, 0) < 0)
+        child_fail(start, BILLET_GUEST_OUTCOME_FAILED, errno);
+    /* All of them are above 2, and close on exec. */
+    for (int i = 0; i < 3; i++)
+        if (dup2(start->fds[i], i) < 0)
+            child_fail(start, BILLET_GUEST_OUTCOME_FAILED, errno);
+    if (start->directory[0] != '\0' && chdir(start->directory) < 0)
+        child_fail(start, BILLET_GUEST_OUTCOME_DIRECTORY, errno);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    int why = execute(start);
+    child_fail(start,
+               why == ENOENT || why == ENOTDIR ? BILLET_OUTCOME_NOT_FOUND
+                                               : BILLET_OUTCOME_NOT_INVOCABLE,
+               why);
+}
+
+/* The guest's own environment, and over it the entries of the command: an array to be freed. */
+static char **
+merge_environment(const char *entries, uint32_t count, const char *label)
+{
+    size_t own = 0, used = 0;
+    while (environ[own] != NULL)
+        own++;
+    char **merged = calloc(own + count + 2, sizeof(*merged));
+    if (merged == NULL)
+        return NULL;
+    for (size_t i = 0; i < own; i++)
+        merged[used++] = environ[i];
+    for (uint32_t i = 0; i <= count; i++) {
+        const char *entry = i < count ? entries : label;
+        size_t name = strcspn(entry, "=") + 1, at = 0;
+        if (entry[0] == '\0')
+            continue;
+        while (at < used && strncmp(merged[at], entry, name) != 0)
+            at++;
+        merged[at] = (char *)(uintptr_t)entry;
+        used += at == used;
+        if (i < count)
+            entries += strlen(entries) + 1;
+    }
+    return merged;
+}
+
+/* ---- start -------------------------------------------------------------------------------------
+ */
+
+static int
+move_up(int fd)
+{
+    int moved = fd >= 0 && fd <= 2 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : fd;
+    if (moved != fd)
+        close(fd);
+    return moved;
+}
+
+static bool
+make_pipe(int ends[2])
+{
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return false;
+    ends[0] = move_up(ends[0]);
+    ends[1] = move_up(ends[1]);
+    return ends[0] >= 0 && ends[1] >= 0;
+}
+
+static bool
+make_terminal(struct guest_execution *execution, const struct billet_guest_exec *exec,
+              struct start *start)
+{
+    struct winsize size = {.ws_row = exec->rows != 0 ? exec->rows : 24,
+                           .ws_col = exec->columns != 0 ? exec->columns : 80};
+    char name[64];
+    int master = move_up(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+    if (master < 0)
+        return false;
+    execution->output[0] = master;
+    execution->ended[1] = true;
+    if (grantpt(master) < 0 || unlockpt(master) < 0 || ptsname_r(master, name, sizeof(name)) != 0)
+        return false;
+    execution->slave = move_up(open(name, O_RDWR | O_NOCTTY | O_CLOEXEC));
+    execution->input = fcntl(master, F_DUPFD_CLOEXEC, 3);
+    if (execution->slave < 0 || execution->input < 0)
+        return false;
+    ioctl(master, TIOCSWINSZ, &size);
+    fcntl(master, F_SETFL, O_NONBLOCK | O_RDWR);
+    for (int i = 0; i < 3; i++)
+        start->fds[i] = execution->slave;
+    return true;
+}
+
+static bool
+make_streams(struct guest_execution *execution, const struct billet_guest_exec *exec,
+             struct start *start)
+{
+    int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1};
+    if (execution->pty)
+        return make_terminal(execution, exec, start);
+    bool made = make_pipe(in) && make_pipe(out) && make_pipe(err);
+    execution->input = in[1];
+    execution->output[0] = out[0];
+    execution->output[1] = err[0];
+    start->fds[0] = in[0];
+    start->fds[1] = out[1];
+    start->fds[2] = err[1];
+    if (made) {
+        fcntl(in[1], F_SETFL, O_NONBLOCK | O_WRONLY);
+        fcntl(out[0], F_SETFL, O_NONBLOCK);
+        fcntl(err[0], F_SETFL, O_NONBLOCK);
+    }
+    return made;
+}
+
+static void
+start_command(struct guest_execution *execution, const struct billet_guest_exec *exec)
+{
+    struct start start = {.pty = execution->pty, .fds = {-1, -1, -1}, .failed_fd = -1};
+    int failed[2] = {-1, -1};
+    start.directory = exec->strings;
+    const char *at = start.directory + strlen(start.directory) + 1;
+    at += strlen(at) + 1; /* the label */
+    start.argv = calloc(exec->argc + 1u, sizeof(*start.argv));
+    for (uint32_t i = 0; start.argv != NULL && i < exec->argc; i++, at += strlen(at) + 1)
+        start.argv[i] = (char *)(uintptr_t)at;
+    start.environment = merge_environment(at, exec->envc, execution->label);
+    pid_t parent = getpid();
+    errno = ENOMEM;
+    if (start.argv != NULL && start.environment != NULL && make_streams(execution, exec, &start) &&
+        make_pipe(failed)) {
+        start.failed_fd = failed[1];
+        execution->pid = fork();
+        if (execution->pid == 0)
+            child_main(&start, parent);
+        execution->session = execution->pid > 0 ? execution->pid : 0;
+    }
+    int why = errno;
+    if (execution->pid <= 0) {
+        execution->pid = 0;
+        execution->reaped = true;
+        execution->ended[0] = execution->ended[1] = true;
+        execution->result.outcome = BILLET_GUEST_OUTCOME_FAILED;
+        execution->result.value = why;
+        close_fd(&failed[0]);
+    } else {
+        execution->failed_fd = failed[0];
+        fcntl(failed[0], F_SETFL, O_NONBLOCK);
+    }
+    close_fd(&failed[1]);
+    if (!execution->pty)
+        for (int i = 0; i < 3; i++)
+            close_fd(&start.fds[i]);
+    free(start.argv);
+    free(start.environment);
+}
+
+struct guest_execution *
+guest_execution_open(struct guest_link *link, const struct billet_guest_frame *frame)
+{
+    struct billet_guest_exec exec;
+    if (billet_guest_exec_read(frame, &exec) < 0)
+        return NULL;
+    struct guest_execution *execution = calloc(1, sizeof(*execution));
+    if (execution == NULL)
+        return NULL;
+    execution->link = link;
+    execution->channel = frame->channel;
+    execution->failed_fd = execution->input = execution->slave = -1;
+    execution->output[0] = execution->output[1] = -1;
+    execution->credit[0] = execution->credit[1] = BILLET_GUEST_WINDOW;
+    execution->pty = (exec.flags & BILLET_GUEST_PTY) != 0;
+    execution->timeout_ns = exec.timeout_ns;
+    execution->kill_after_ns = exec.kill_after_ns;
+    const char *label = exec.strings + strlen(exec.strings) + 1;
+    if (label[0] != '\0' && strlen(label) < sizeof(execution->label) - 16)
+        snprintf(execution->label, sizeof(execution->label), "BILLET_EXEC_ID=%s", label);
+    execution->pending = malloc(BILLET_GUEST_WINDOW);
+    if (execution->pending == NULL) {
+        free(execution);
+        return NULL;
+    }
+    start_command(execution, &exec);
+    return execution;
+}
+
+void
+guest_execution_free(struct guest_execution *execution)
+{
+    if (execution == NULL)
+        return;
+    close_fd(&execution->failed_fd);
+    close_fd(&execution->input);
+    close_fd(&execution->output[0]);
+    close_fd(&execution->output[1]);
+    close_fd(&execution->slave);
+    free(execution->pending);
+    free(execution);
+}
+
+/* ---- frames from the client
+ * ---------------------------------------------------------------------- */
+
+static void
+give_credit(struct guest_execution *execution, size_t taken)
+{
+    uint8_t bytes[4];
+    execution->uncredited -= (uint32_t)taken;
+    billet_guest_put(bytes, taken, 4);
+    say(execution, BILLET_GUEST_CREDIT, 0, bytes, sizeof(bytes));
+}
+
+static int
+take_data(struct guest_execution *execution, const struct billet_guest_frame *frame)
+{
+    if (frame->stream != 0 || execution->input_ended ||
+        frame->size > BILLET_GUEST_WINDOW - execution->uncredited)
+        return -1;
+    execution->uncredited += frame->size;
+    if (execution->input < 0)
+        return 0; /* nobody reads it, and the client was told */
+    for (size_t done = 0; done < frame->size;) {
+        size_t at = (execution->pending_at + execution->pending_size) % BILLET_GUEST_WINDOW;
+        size_t part = BILLET_GUEST_WINDOW - at;
+        if (part > frame->size - done)
+            part = frame->size - done;
+        memcpy(execution->pending + at, frame->payload + done, part);
+        execution->pending_size += part;
+        done += part;
+    }
+    return 0;
+}
+
+static void
+send_signal(struct guest_execution *execution, int number)
+{
+    pid_t group = execution->pid;
+    if (execution->pid <= 0 || execution->reaped)
+        return;
+    if (execution->pty) {
+        pid_t foreground = tcgetpgrp(execution->output[0]);
+        if (foreground > 0)
+            group = foreground;
+    }
+    if (number == SIGKILL) {
+        struct guest_tree tree = {.pid = execution->session, .label = execution->label};
+        guest_processes_kill(&tree);
+    } else {
+        kill(-group, number);
+    }
+}
+
+static int
+take_signal(struct guest_execution *execution, const struct billet_guest_frame *frame)
+{
+    if (frame->size != 8)
+        return -1;
+    uint64_t number = billet_guest_get(frame->payload, 4);
+    struct winsize size = {
+        .ws_row = (unsigned short)billet_guest_get(frame->payload + 4, 2),
+        .ws_col = (unsigned short)billet_guest_get(frame->payload + 6, 2),
+    };
+    if (number == 0 || number > 64)
+        return -1;
+    /* The kernel sends the signal with the new size. */
+    if (number == SIGWINCH && execution->pty && size.ws_row > 0 && size.ws_col > 0 &&
+        execution->output[0] >= 0)
+        ioctl(execution->output[0], TIOCSWINSZ, &size);
+    else
+        send_signal(execution, (int)number);
+    return 0;
+}
+
+static void
+begin_stop(struct guest_execution *execution, int outcome)
+{
+    if (execution->stop != 0 || execution->reaped)
+        return;
+    execution->stop = outcome;
+    execution->timeout_at = 0;
+    send_signal(execution, SIGTERM);
+    if (__builtin_add_overflow(guest_now_ns(), execution->kill_after_ns, &execution->kill_at))
+        execution->kill_at = INT64_MAX;
+}
+
+static void
+begin_kill(struct guest_execution *execution)
+{
+    execution->kill_at = guest_now_ns();
+    execution->killing = true;
+    execution->give_up_at = execution->kill_at + KILL_NS;
+}
+
+int
+guest_execution_take(struct guest_execution *execution, const struct billet_guest_frame *frame)
+{
+    switch (frame->type) {
+    case BILLET_GUEST_DATA:
+        return take_data(execution, frame);
+    case BILLET_GUEST_EOF:
+        if (frame->stream != 0 || execution->input_ended)
+            return -1;
+        execution->input_ended = true;
+        return 0;
+    case BILLET_GUEST_CREDIT: {
+        if (frame->stream == 0 || frame->size != 4)
+            return -1;
+        uint32_t *credit = &execution->credit[frame->stream - 1];
+        uint64_t more = billet_guest_get(frame->payload, 4);
+        if (more > BILLET_GUEST_WINDOW - *credit)
+            return -1;
+        *credit += (uint32_t)more;
+        return 0;
+    }
+    case BILLET_GUEST_SIGNAL:
+        return take_signal(execution, frame);
+    case BILLET_GUEST_CANCEL:
+        begin_stop(execution, BILLET_OUTCOME_CANCELLED);
+        return 0;
+    case BILLET_GUEST_CLOSE:
+        execution->closed = true;
+        close_fd(&execution->input);
+        close_fd(&execution->output[0]);
+        close_fd(&execution->output[1]);
+        execution->ended[0] = execution->ended[1] = true;
+        begin_kill(execution);
+        return 0;
+    default:
+        return -1;
+    }
+}
+
+/* ---- streams
+ * --------------------------------------------------------------------------------------- */
+
+static void
+end_output(struct guest_execution *execution, int which)
+{
+    if (execution->ended[which])
+        return;
+    execution->ended[which] = true;
+    if (!execution->pty || execution->reaped)
+        close_fd(&execution->output[which]);
+    say(execution, BILLET_GUEST_EOF, (uint16_t)(which + 1), NULL, 0);
+}
+
+static void
+read_output(struct guest_execution *execution, int which)
+{
+    uint8_t bytes[CHUNK];
+    size_t size = execution->credit[which] < CHUNK ? execution->credit[which] : CHUNK;
+    if (execution->reaped && !execution->pty && execution->drain[which] < size)
+        size = execution->drain[which];
+    if (size == 0 || execution->output[which] < 0)
+        return;
+    ssize_t got = read(execution->output[which], bytes, size);
+    if (got > 0) {
+        say(execution, BILLET_GUEST_DATA, (uint16_t)(which + 1), bytes, (size_t)got);
+        execution->credit[which] -= (uint32_t)got;
+        if (execution->reaped && !execution->pty)
+            execution->drain[which] -= (size_t)got;
+        if (execution->reaped && !execution->pty && execution->drain[which] == 0)
+            end_output(execution, which);
+    } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+        end_output(execution, which);
+    }
+}
+
+static void
+drop_input(struct guest_execution *execution)
+{
+    close_fd(&execution->input);
+    execution->pending_size = 0;
+    /* The client need not read its own input any more. */
+    if (!execution->input_ended)
+        say(execution, BILLET_GUEST_EOF, 0, NULL, 0);
+}
+
+static void
+write_input(struct guest_execution *execution)
+{
+    size_t part = BILLET_GUEST_WINDOW - execution->pending_at;
+    if (part > execution->pending_size)
+        part = execution->pending_size;
+    ssize_t put = write(execution->input, execution->pending + execution->pending_at, part);
+    if (put > 0) {
+        execution->pending_at = (execution->pending_at + (size_t)put) % BILLET_GUEST_WINDOW;
+        execution->pending_size -= (size_t)put;
+        give_credit(execution, (size_t)put);
+    } else if (put < 0 && errno != EAGAIN && errno != EINTR) {
+        drop_input(execution);
+    }
+}
+
+static void
+finish_input(struct guest_execution *execution)
+{
+    static const uint8_t end_of_input = 4; /* ^D */
+    if (execution->input < 0 || !execution->input_ended || execution->pending_size > 0)
+        return;
+    if (execution->pty && write(execution->input, &end_of_input, 1) < 0 && errno == EAGAIN)
+        return;
+    close_fd(&execution->input);
+}
+
+static void
+read_failure(struct guest_execution *execution)
+{
+    int32_t why[2];
+    uint8_t pid[8];
+    ssize_t got = read(execution->failed_fd, why, sizeof(why));
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    close_fd(&execution->failed_fd);
+    if (got == sizeof(why)) {
+        execution->result.outcome = why[0];
+        execution->result.value = why[1];
+        return;
+    }
+    execution->started = true;
+    billet_guest_put(pid, (uint64_t)execution->session, 8);
+    say(execution, BILLET_GUEST_STARTED, 0, pid, sizeof(pid));
+    if (execution->timeout_ns > 0 && execution->stop == 0 &&
+        __builtin_add_overflow(guest_now_ns(), execution->timeout_ns, &execution->timeout_at))
+        execution->timeout_at = 0;
+}
+
+void
+guest_execution_prepare(struct guest_execution *execution, struct pollfd fds[GUEST_EXECUTION_FDS])
+{
+    bool room = guest_link_waiting(execution->link) < GUEST_QUEUE_HIGH;
+    finish_input(execution);
+    fds[0] = (struct pollfd){.fd = execution->failed_fd, .events = POLLIN};
+    fds[1] = (struct pollfd){
+        .fd = execution->pending_size > 0 || (execution->input_ended && execution->input >= 0)
+                  ? execution->input
+                  : -1,
+        .events = POLLOUT,
+    };
+    for (int i = 0; i < 2; i++)
+        fds[2 + i] = (struct pollfd){
+            .fd = room && execution->credit[i] > 0 && !execution->ended[i] ? execution->output[i]
+                                                                           : -1,
+            .events = POLLIN,
+        };
+}
+
+void
+guest_execution_step(struct guest_execution *execution,
+                     const struct pollfd fds[GUEST_EXECUTION_FDS])
+{
+    if (fds[0].revents != 0 && execution->failed_fd >= 0)
+        read_failure(execution);
+    if (fds[1].revents != 0 && execution->input >= 0 && execution->pending_size > 0)
+        write_input(execution);
+    for (int i = 0; i < 2; i++)
+        if (fds[2 + i].revents != 0 && !execution->ended[i])
+            read_output(execution, i);
+}
+
+/* ---- the end
+ * ------------------------------------------------------------------------------------------- */
+
+void
+guest_execution_reaped(struct guest_execution *execution, int status, const struct rusage *usage)
+{
+    /* It may have ended before its start was noticed. */
+    if (execution->failed_fd >= 0)
+        read_failure(execution);
+    execution->reaped = true;
+    execution->pid = 0;
+    execution->timeout_at = 0;
+    close_fd(&execution->slave);
+    if (execution->input >= 0)
+        drop_input(execution);
+    for (int i = 0; i < 2; i++) {
+        int size = 0;
+        if (execution->ended[i])
+            continue;
+        if (!execution->pty && ioctl(execution->output[i], FIONREAD, &size) == 0 && size > 0)
+            execution->drain[i] = (size_t)size;
+        if (!execution->pty && execution->drain[i] == 0)
+            end_output(execution, i);
+    }
+    execution->drain_until = guest_now_ns() + TERMINAL_DRAIN_NS;
+    execution->result.max_rss_bytes = (uint64_t)usage->ru_maxrss * 1024;
+    execution->result.cpu_ns =
+        (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * BILLET_NS_PER_SECOND +
+        (usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) * INT64_C(1000);
+    if (execution->stop != 0) {
+        execution->result.outcome = execution->stop;
+        execution->result.value = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        begin_kill(execution);
+    } else if (execution->started) {
+        execution->result.outcome =
+            WIFEXITED(status) ? BILLET_OUTCOME_EXITED : BILLET_OUTCOME_SIGNALLED;
+        execution->result.value = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
+    } else if (execution->result.outcome == 0) {
+        execution->result.outcome = BILLET_GUEST_OUTCOME_FAILED;
+        execution->result.value = EIO;
+    }
+}
+
+static void
+earlier(int64_t *next, int64_t candidate)
+{
+    if (candidate != 0 && (*next == 0 || candidate < *next))
+        *next = candidate;
+}
+
+int64_t
+guest_execution_next(const struct guest_execution *execution)
+{
+    int64_t next = 0;
+    earlier(&next, execution->timeout_at);
+    earlier(&next, execution->kill_at);
+    if (execution->reaped && execution->pty && !execution->ended[0])
+        earlier(&next, execution->drain_until);
+    return next;
+}
+
+static void
+kill_more(struct guest_execution *execution, bool alone, int64_t now)
+{
+    struct guest_tree tree = {.pid = execution->session, .label = execution->label, .alone = alone};
+    if (!execution->killing)
+        begin_kill(execution);
+    int left = execution->session > 0 ? guest_processes_kill(&tree) : 0;
+    execution->kill_at = now + KILL_AGAIN_NS;
+    if (left == 0 || now >= execution->give_up_at) {
+        execution->killing = false;
+        execution->kill_at = 0;
+    }
+}
+
+bool
+guest_execution_turn(struct guest_execution *execution, bool alone)
+{
+    int64_t now = guest_now_ns();
+    if (execution->timeout_at != 0 && now >= execution->timeout_at)
+        begin_stop(execution, BILLET_OUTCOME_TIMED_OUT);
+    if (execution->kill_at != 0 && now >= execution->kill_at)
+        kill_more(execution, alone, now);
+    if (!execution->reaped || execution->killing)
+        return false;
+    if (execution->pty && !execution->ended[0] && now >= execution->drain_until) {
+        int size = 0;
+        if (ioctl(execution->output[0], FIONREAD, &size) < 0 || size == 0)
+            end_output(execution, 0);
+        else
+            execution->drain_until = now + TERMINAL_DRAIN_NS;
+    }
+    if (!execution->ended[0] || !execution->ended[1])
+        return false;
+    uint8_t bytes[BILLET_GUEST_EXIT_SIZE];
+    billet_guest_exit_write(bytes, &execution->result);
+    say(execution, BILLET_GUEST_EXIT, 0, bytes, sizeof(bytes));
+    return true;
+}

@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../common/cleanup.h"
+#include "../common/fail.h"
+
+#define START_NS (30 * BILLET_NS_PER_SECOND)
+#define CLOSE_NS (6 * BILLET_NS_PER_SECOND)
+#define WRITE_NS (60 * BILLET_NS_PER_SECOND)
+#define READER_STACK (256 * 1024)
+/* Without a frame for three of these the guest ends itself. */
+#define SILENCES 3
+
+struct ssh_guest {
+    pid_t pid; /* of the OpenSSH client */
+    int pidfd;
+    int to, from;
+    int stop_fd;
+    atomic_int count;
+    atomic_bool lost;
+    int64_t ping_ns;
+    uint32_t silence_seconds;
+    pthread_t reader;
+    bool reading;
+    pthread_mutex_t writing;
+    pthread_mutex_t lock; /* guards channels and what is in them */
+    struct ssh_channel *channels;
+    uint32_t last;
+    char magic[sizeof(BILLET_GUEST_MAGIC) + BILLET_GUEST_NONCE + 2];
+    struct billet_guest_decoder decoder;
+};
+
+/* ---- frames to the guest --------------------------------------------------------------------- */
+
+static int
+write_all(struct ssh_guest *guest, struct iovec *parts, int count)
+{
+    int64_t deadline = billet_monotonic_ns() + WRITE_NS;
+    while (count > 0) {
+        ssize_t put = writev(guest->to, parts, count);
+        if (put < 0 && (errno == EAGAIN || errno == EINTR)) {
+            struct pollfd fds[2] = {{.fd = guest->to, .events = POLLOUT},
+                                    {.fd = guest->pidfd, .events = POLLIN}};
+            int64_t left = (deadline - billet_monotonic_ns()) / 1000000;
+            if (left <= 0 || poll(fds, 2, (int)left + 1) < 0 || fds[1].revents != 0)
+                return -EPIPE;
+            continue;
+        }
+        if (put < 0)
+            return -errno;
+        while (count > 0 && (size_t)put >= parts->iov_len) {
+            put -= (ssize_t)parts->iov_len;
+            parts++;
+            count--;
+        }
+        if (count > 0) {
+            parts->iov_base = (char *)parts->iov_base + put;
+            parts->iov_len -= (size_t)put;
+        }
+    }
+    return 0;
+}
+
+int
+ssh_guest_send(struct ssh_guest *guest, uint16_t type, uint16_t stream, uint32_t channel,
+               const void *payload, size_t size)
+{
+    uint8_t header[BILLET_GUEST_HEADER];
+    billet_guest_header(header, type, stream, channel, (uint32_t)size);
+    struct iovec parts[2] = {{.iov_base = header, .iov_len = sizeof(header)},
+                             {.iov_base = (void *)(uintptr_t)payload, .iov_len = size}};
+    pthread_mutex_lock(&guest->writing);
+    /* Half a frame would spoil all that follow. */
+    if (!atomic_load(&guest->lost) && write_all(guest, parts, size > 0 ? 2 : 1) < 0)
+        atomic_store(&guest->lost, true);
+    pthread_mutex_unlock(&guest->writing);
+    return atomic_load(&guest->lost) ? -BILLET_CLASS_LOST : 0;
+}
+
+/* ---- frames from the guest ------------------------------------------------------------------- */
+
+static void
+wake(struct ssh_channel *channel)
+{
+    uint64_t one = 1;
+    while (write(channel->event_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+        ;
+}
+
+/* -1: the guest sends more than it may. */
+static int
+store(struct ssh_channel *channel, const struct billet_guest_frame *frame)
+{
+    if (frame->stream == 0)
+        return -1;
+    struct ssh_arrival *arrival = &channel->arrivals[frame->stream - 1];
+    if (arrival->ended || frame->size > BILLET_GUEST_WINDOW - arrival->size)
+        return -1;
+    for (size_t done = 0; done < frame->size;) {
+        size_t at = (arrival->at + arrival->size) % BILLET_GUEST_WINDOW;
+        size_t part = BILLET_GUEST_WINDOW - at;
+        if (part > frame->size - done)
+            part = frame->size - done;
+        memcpy(arrival->bytes + at, frame->payload + done, part);
+        arrival->size += part;
+        done += part;
+    }
+    return 0;
+}
+
+static int
+take_channel_frame(struct ssh_channel *channel, const struct billet_guest_frame *frame)
+{
+    if (channel->over)
+        return -1;
+    switch (frame->type) {
+    case BILLET_GUEST_STARTED:
+        if (frame->size != 8)
+            return -1;
+        channel->started = true;
+        channel->pid = (int64_t)billet_guest_get(frame->payload, 8);
+        return 0;
+    case BILLET_GUEST_DATA:
+        return store(channel, frame);
+    case BILLET_GUEST_EOF:
+        if (frame->stream == 0)
+            channel->input_unwanted = true;
+        else
+            channel->arrivals[frame->stream - 1].ended = true;
+        return 0;
+    case BILLET_GUEST_CREDIT: {
+        uint64_t more = frame->size == 4 ? billet_guest_get(frame->payload, 4) : UINT64_MAX;
+        if (frame->stream != 0 || more > BILLET_GUEST_WINDOW - channel->credit)
+            return -1;
+        channel->credit += (uint32_t)more;
+        return 0;
+    }
+    case BILLET_GUEST_EXIT:
+        channel->over = true;
+        return billet_guest_exit_read(frame, &channel->result);
+    default:
+        return -1;
+    }
+}
+
+static int
+take_frame(struct ssh_guest *guest, const struct billet_guest_frame *frame)
+{
+    int result = 0;
+    if (frame->type == BILLET_GUEST_PONG)
+        return 0;
+    if (frame->channel == 0)
+        return -1;
+    pthread_mutex_lock(&guest->lock);
+    /* A channel that was closed here may still be spoken of. */
+    for (struct ssh_channel *at = guest->channels; at != NULL; at = at->next) {
+        if (at->number == frame->channel) {
+            result = take_channel_frame(at, frame);
+            wake(at);
+        }
+    }
+    pthread_mutex_unlock(&guest->lock);
+    return result;
+}
+
+static void *
+read_frames(void *argument)
+{
+    struct ssh_guest *guest = argument;
+    struct billet_guest_frame frame;
+    int64_t next = billet_monotonic_ns() + guest->ping_ns;
+    int result = 0;
+    while (result == 0) {
+        while ((result = billet_guest_decode(&guest->decoder, &frame)) > 0)
+            if (take_frame(guest, &frame) < 0)
+                break;
+        if (result != 0)
+            break;
+        struct pollfd fds[2] = {{.fd = guest->from, .events = POLLIN},
+                                {.fd = guest->stop_fd, .events = POLLIN}};
+        int64_t left = next - billet_monotonic_ns();
+        if (poll(fds, 2, left <= 0 ? 0 : (int)(left / 1000000) + 1) < 0 && errno != EINTR)
+            break;
+        if (fds[1].revents != 0)
+            break;
+        if (billet_monotonic_ns() >= next) {
+            ssh_guest_send(guest, BILLET_GUEST_PING, 0, 0, NULL, 0);
+            next = billet_monotonic_ns() + guest->ping_ns;
+        }
+        if (fds[0].revents == 0)
+            continue;
+        size_t room;
+        uint8_t *to = billet_guest_decoder_room(&guest->decoder, &room);
+        ssize_t got = to != NULL ? read(guest->from, to, room) : 0;
+        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+            break;
+        if (got > 0)
+            guest->decoder.end += (size_t)got;
+    }
+    atomic_store(&guest->lost, true);
+    pthread_mutex_lock(&guest->lock);
+    for (struct ssh_channel *at = guest->channels; at != NULL; at = at->next) {
+        at->lost = true;
+        wake(at);
+    }
+    pthread_mutex_unlock(&guest->lock);
+    return NULL;
+}
+
+/* ---- open, drop
+ * ----------------------------------------------------------------------------------- */
+
+static int
+start_client(struct ssh_guest *guest, const struct ssh_settings *settings,
+             struct ssh_keeper *keeper, const char *path, const char *nonce,
+             struct billet_error *error)
+{
+    struct ssh_text line = {0};
+    int in[2], out[2];
+    if (pipe2(in, O_CLOEXEC) < 0)
+        return billet_fail_errno(error, 0, "internal", errno, "cannot make a pipe");
+    if (pipe2(out, O_CLOEXEC) < 0) {
+        close(in[0]), close(in[1]);
+        return billet_fail_errno(error, 0, "internal", errno, "cannot make a pipe");
+    }
+    guest->to = in[1];
+    guest->from = out[0];
+    fcntl(guest->to, F_SETFL, O_NONBLOCK);
+    fcntl(guest->from, F_SETFL, O_NONBLOCK);
+    /* sh, bash, zsh, fish and csh take it alike; install.c refuses a path with quotes. */
+    ssh_text_format(&line, "exec '%s' serve %s", path, nonce);
+    struct ssh_client client = {
+        .settings = settings,
+        .place = ssh_keeper_place(keeper),
+        .shared = true,
+        .command = line.bytes,
+        .fds = {in[0], out[1], -1},
+        .terminal_fd = -1,
+    };
+    int status = line.failed
+                     ? billet_fail(error, BILLET_CLASS_CAPACITY, "out_of_memory", "out of memory")
+                     : ssh_client_start(&client, &guest->pid, &guest->pidfd, error);
+    ssh_text_free(&line);
+    close(in[0]), close(out[1]);
+    return status;
+}
+
+/* More bytes within the time: 0 or negative errno. */
+static int
+read_more(struct ssh_guest *guest, int64_t deadline, int cancel_fd)
+{
+    size_t room;
+    uint8_t *to = billet_guest_decoder_room(&guest->decoder, &room);
+    if (to == NULL)
+        return -ENOMEM;
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = guest->from, .events = POLLIN},
+                                {.fd = cancel_fd, .events = POLLIN}};
+        int64_t left = (deadline - billet_monotonic_ns()) / 1000000;
+        if (left <= 0)
+            return -ETIMEDOUT;
+        if (poll(fds, 2, (int)left + 1) < 0 && errno != EINTR)
+            return -errno;
+        if (fds[1].revents != 0)
+            return -ECANCELED;
+        ssize_t got = read(guest->from, to, room);
+        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+            return -EPIPE;
+        if (got > 0) {
+            guest->decoder.end += (size_t)got;
+            return 0;
+        }
+    }
+}
+
+/* Past what the login shell writes, up to the end of the line with our nonce. */
+static int
+skip_noise(struct ssh_guest *guest, int64_t deadline, int cancel_fd)
+{
+    struct billet_guest_decoder *decoder = &guest->decoder;
+    size_t length = strlen(guest->magic), noise = 0;
+    for (;;) {
+        size_t held = decoder->end - decoder->start;
+        const uint8_t *found =
+            held > 0 ? memmem(decoder->bytes + decoder->start, held, guest->magic, length) : NULL;
+        if (found != NULL) {
+            decoder->start = (size_t)(found - decoder->bytes) + length;
+            return 0;
+        }
+        if (held >= length) {
+            noise += held - (length - 1);
+            decoder->start = decoder->end - (length - 1);
+        }
+        if (noise > BILLET_GUEST_NOISE_MAX)
+            return -E2BIG;
+        /* What is held here is no frame, whatever its first bytes say: room for it needs none. */
+        held = decoder->end - decoder->start;
+        if (held > 0)
+            memmove(decoder->bytes, decoder->bytes + decoder->start, held);
+        decoder->start = 0;
+        decoder->end = held;
+        int result = read_more(guest, deadline, cancel_fd);
+        if (result < 0)
+            return result;
+    }
+}
+
+static int
+greet(struct ssh_guest *guest, int64_t deadline, int cancel_fd)
+{
+    struct billet_guest_frame frame = {.type = 0};
+    uint8_t hello[8];
+    int result = skip_noise(guest, deadline, cancel_fd);
+    int decoded = 0;
+    while (result == 0 && (decoded = billet_guest_decode(&guest->decoder, &frame)) == 0)
+        result = read_more(guest, deadline, cancel_fd);
+    if (result < 0)
+        return result;
+    if (decoded < 0 || frame.type != BILLET_GUEST_HELLO || frame.size < 18 ||
+        billet_guest_get(frame.payload, 4) > BILLET_GUEST_VERSION ||
+        billet_guest_get(frame.payload + 4, 4) < BILLET_GUEST_VERSION_LOWEST ||
+        (billet_guest_get(frame.payload + 8, 8) & BILLET_GUEST_CAN_EXEC) == 0)
+        return -EPROTO;
+    uint64_t version = billet_guest_get(frame.payload + 4, 4);
+    if (version > BILLET_GUEST_VERSION)
+        version = BILLET_GUEST_VERSION;
+    billet_guest_put(hello, version, 4);
+    billet_guest_put(hello + 4, guest->silence_seconds, 4);
+    return ssh_guest_send(guest, BILLET_GUEST_HELLO, 0, 0, hello, sizeof(hello)) < 0 ? -EPIPE : 0;
+}
+
+static int
+start_reader(struct ssh_guest *guest)
+{
+    pthread_attr_t attributes;
+    sigset_t all, saved;
+    pthread_attr_init(&attributes);
+#if !defined(__SANITIZE_ADDRESS__)
+    pthread_attr_setstacksize(&attributes, READER_STACK);
+#endif
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    int failed = pthread_create(&guest->reader, &attributes, read_frames, guest);
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    pthread_attr_destroy(&attributes);
+    guest->reading = failed == 0;
+    return -failed;
+}
+
+static void
+end_guest(struct ssh_guest *guest)
+{
+    if (guest->reading) {
+        uint64_t one = 1;
+        while (write(guest->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+            ;
+        pthread_join(guest->reader, NULL);
+    }
+    /* It reads the end of its input, ends what it is to end, and goes; then the client does. */
+    billet_close_fd(&guest->to);
+    int64_t deadline = billet_monotonic_ns() + CLOSE_NS;
+    while (guest->pid > 0) {
+        char rest[4096];
+        struct pollfd fds[2] = {{.fd = guest->pidfd, .events = POLLIN},
+                                {.fd = guest->from, .events = POLLIN}};
+        int64_t left = (deadline - billet_monotonic_ns()) / 1000000;
+        if (left <= 0 || (poll(fds, 2, (int)left) < 0 && errno != EINTR) || fds[0].revents != 0)
+            break;
+        if (fds[1].revents != 0 && read(guest->from, rest, sizeof(rest)) == 0)
+            billet_close_fd(&guest->from);
+    }
+    ssh_child_end(&guest->pid, &guest->pidfd);
+    billet_close_fd(&guest->from);
+    billet_close_fd(&guest->stop_fd);
+    billet_guest_decoder_free(&guest->decoder);
+    pthread_mutex_destroy(&guest->writing);
+    pthread_mutex_destroy(&guest->lock);
+    free(guest);
+}
+
+int
+ssh_guest_open(const struct billet_call *call, const struct ssh_settings *settings,
+               struct ssh_keeper *keeper, const char *path, struct ssh_guest **made,
+               struct billet_error *error)
+{
+    char nonce[33];
+    struct ssh_guest *guest = calloc(1, sizeof(*guest));
+    if (guest == NULL)
+        return billet_fail(error, BILLET_CLASS_CAPACITY, "out_of_memory", "out of memory");
+    guest->pidfd = guest->to = guest->from = -1;
+    guest->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&guest->writing, NULL);
+    pthread_mutex_init(&guest->lock, NULL);
+    atomic_store(&guest->count, 1);
+    guest->ping_ns = settings->keepalive_ns;
+    int64_t silence = settings->keepalive_ns / BILLET_NS_PER_SECOND * SILENCES;
+    guest->silence_seconds = silence < 15 ? 15 : (uint32_t)silence;
+    if (guest->stop_fd < 0 || !ssh_nonce(nonce)) {
+        end_guest(guest);
+        return billet_fail_errno(error, 0, "internal", errno, "cannot make random numbers");
+    }
+    snprintf(guest->magic, sizeof(guest->magic), "%s%s\n", BILLET_GUEST_MAGIC, nonce);
+    int64_t deadline = billet_monotonic_ns() + START_NS;
+    if (call->deadline_ns != 0 && call->deadline_ns < deadline)
+        deadline = call->deadline_ns;
+    int status = start_client(guest, settings, keeper, path, nonce, error);
+    if (status == 0) {
+        int result = greet(guest, deadline, call->cancel_fd);
+        if (result == 0)
+            result = start_reader(guest);
+        if (result < 0)
+            status = billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "ssh_remote_unusable",
+                                       -result, "billet-guest does not begin on the host");
+    }
+    if (status < 0) {
+        /* Nothing of ours runs there yet. */
+        ssh_child_end(&guest->pid, &guest->pidfd);
+        end_guest(guest);
+        return status;
+    }
+    *made = guest;
+    return 0;
+}
+
+bool
+ssh_guest_is_alive(struct ssh_guest *guest)
+{
+    return !atomic_load(&guest->lost);
+}
+
+void
+ssh_guest_hold(struct ssh_guest *guest)
+{
+    atomic_fetch_add(&guest->count, 1);
+}
+
+void
+ssh_guest_drop(struct ssh_guest *guest)
+{
+    if (guest != NULL && atomic_fetch_sub(&guest->count, 1) == 1)
+        end_guest(guest);
+}
+
+void
+ssh_guest_keep(struct ssh_guest *guest)
+{
+    ssh_guest_send(guest, BILLET_GUEST_KEEP, 0, 0, NULL, 0);
+}
+
+/* ---- channels
+ * --------------------------------------------------------------------------------------- */
+
+void
+ssh_channel_lock(struct ssh_channel *channel)
+{
+    pthread_mutex_lock(&channel->guest->lock);
+}
+
+void
+ssh_channel_unlock(struct ssh_channel *channel)
+{
+    pthread_mutex_unlock(&channel->guest->lock);
+}
+
+static void
+free_channel(struct ssh_channel *channel)
+{
+    billet_close_fd(&channel->event_fd);
+    free(channel->arrivals[0].bytes);
+    free(channel->arrivals[1].bytes);
+}
+
+int
+ssh_channel_open(struct ssh_guest *guest, const void *payload, size_t size,
+                 struct ssh_channel *channel, struct billet_error *error)
+{
+    *channel = (struct ssh_channel){.guest = guest, .credit = BILLET_GUEST_WINDOW};
+    channel->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    channel->arrivals[0].bytes = malloc(BILLET_GUEST_WINDOW);
+    channel->arrivals[1].bytes = malloc(BILLET_GUEST_WINDOW);
+    if (channel->event_fd < 0 || channel->arrivals[0].bytes == NULL ||
+        channel->arrivals[1].bytes == NULL) {
+        free_channel(channel);
+        return billet_fail(error, BILLET_CLASS_CAPACITY, "out_of_memory", "out of memory");
+    }
+    pthread_mutex_lock(&guest->lock);
+    channel->number = ++guest->last;
+    channel->lost = atomic_load(&guest->lost);
+    channel->next = guest->channels;
+    guest->channels = channel;
+    pthread_mutex_unlock(&guest->lock);
+    if (channel->lost ||
+        ssh_guest_send(guest, BILLET_GUEST_EXEC, 0, channel->number, payload, size) < 0) {
+        ssh_channel_close(channel);
+        billet_fail(error, BILLET_CLASS_LOST, "connection_lost",
+                    "billet-guest on the host ended before the command began");
+        error->retryable = 1;
+        return -BILLET_CLASS_LOST;
+    }
+    return 0;
+}
+
+void
+ssh_channel_close(struct ssh_channel *channel)
+{
+    struct ssh_guest *guest = channel->guest;
+    pthread_mutex_lock(&guest->lock);
+    for (struct ssh_channel **at = &guest->channels; *at != NULL; at = &(*at)->next) {
+        if (*at == channel) {
+            *at = channel->next;
+            break;
+        }
+    }
+    bool over = channel->over || channel->lost;
+    pthread_mutex_unlock(&guest->lock);
+    if (!over)
+        ssh_guest_send(guest, BILLET_GUEST_CLOSE, 0, channel->number, NULL, 0);
+    free_channel(channel);
+}
