@@ -699,6 +699,10 @@ guest_execution_turn(struct guest_execution *execution, bool alone)
         else
             execution->drain_until = now + TERMINAL_DRAIN_NS;
     }
+    /* Nobody takes what is left of a command that was cancelled. */
+    for (int i = 0; i < 2; i++)
+        if (execution->stop == BILLET_OUTCOME_CANCELLED && execution->credit[i] == 0)
+            end_output(execution, i);
     if (!execution->ended[0] || !execution->ended[1])
         return false;
     uint8_t bytes[BILLET_GUEST_EXIT_SIZE];

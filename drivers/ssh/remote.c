@@ -271,9 +271,14 @@ wait_for_end(struct remote *remote)
             if (fds[3 + i].revents != 0 && remote->out[i] >= 0)
                 pass_on(remote, i);
         int64_t now = billet_monotonic_ns();
-        if ((remote->start_by != 0 && now >= remote->start_by && !over) ||
-            (remote->give_up_at != 0 && now >= remote->give_up_at && !over))
+        bool late = remote->give_up_at != 0 && now >= remote->give_up_at;
+        if (!over && (late || (remote->start_by != 0 && now >= remote->start_by)))
             return -BILLET_CLASS_TIMEOUT;
+        /* It has ended; who cancels does not wait for a reader that does not read. */
+        if (over && late && remote->cancelled)
+            return 0;
+        if (over && late)
+            remote->give_up_at = 0;
     }
 }
 
