@@ -56,8 +56,8 @@ cli_completion_open(struct cli_completion *completion)
         return false;
     struct billet_context *context = completion->context;
     if (billet_context_store_url(context, &error) == 0 &&
-        billet_store_open(context->store_directories, context->store_url, BILLET_STORE_USE, &context->store,
-                          &error) == 0)
+        billet_store_open(context->store_directories, context->store_url, BILLET_STORE_USE,
+                          &context->store, &error) == 0)
         completion->store = context->store;
     return true;
 }
