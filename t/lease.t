@@ -116,13 +116,19 @@ billet lease show "$lease" --json
 is "$(json /state /cleanup_attempts /outcome/code)" "releasing
 1
 0" "the lease says that its cleanup is due"
+billet lease reap --now
+is "$status" 1 "told to try at once, the reaper reports the failure"
+like "$stdout" "^$lease +unwilling +failed " "of this lease"
+# Each failure doubles the wait: after some, it is longer than the slowest machine takes to come back.
+for attempt in 3 4 5 6 7 8; do
+    billet lease reap --now
+done
+billet lease show "$lease" --json
+is "$(json /cleanup_attempts)" "$attempt" "every attempt is counted"
 billet lease reap
 is "$status" 0 "a reap soon after waits for its time"
 billet lease show "$lease" --json
-is "$(json /cleanup_attempts)" 1 "and does not try"
-billet lease reap --now
-is "$status" 1 "told to try at once, it reports the failure"
-like "$stdout" "^$lease +unwilling +failed " "of this lease"
+is "$(json /cleanup_attempts)" "$attempt" "and does not try"
 sed -i '/^\[environment unwilling\]/,$d' "$scratch/billet.conf"
 printf '[environment unwilling]\ndriver = fake\ndirectory = %s\n' "$scratch/resources" >>"$scratch/billet.conf"
 billet lease destroy "$lease"

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #define COMMAND_MS 20000
 #define PATIENCE_MS 5000 /* for processes that are being killed */
-#define ABANDON_MS 120
 #define EXIT_FINDINGS 1
 #define EXIT_FAILED 125
 
@@ -93,6 +93,14 @@ group_label(const struct group *group, char *to, size_t size)
              group->fault != NULL ? group->fault->name : "");
 }
 
+static void
+complain_of_ending(struct place *place, const char *what, int status)
+{
+    char line[400];
+    place_first_line(place, 1, line, sizeof(line));
+    place_complain(place, "billet %s (wait status %#x): %s", what, status, line);
+}
+
 /* ---- before the point ------------------------------------------------------------- */
 
 static bool
@@ -106,10 +114,11 @@ hold_lease(struct place *place, const struct group *group, char lease[64])
     return true;
 }
 
+/* A billet that is killed once its command runs. */
 static bool
 abandon_lease(struct place *place, const struct group *group)
 {
-    static const struct crash_target untraced = {0};
+    char begun[300];
     const char *const arguments[] = {"run",
                                      "-e",
                                      group->environment,
@@ -118,12 +127,15 @@ abandon_lease(struct place *place, const struct group *group)
                                      "--",
                                      "sh",
                                      "-c",
-                                     "(setsid sleep 300 &) ; sleep 300",
+                                     "(setsid sleep 300 &) ; : >begun; sleep 300",
                                      NULL};
     struct crash_outcome outcome;
-    if (place_run(place, arguments, &untraced, ABANDON_MS, &outcome) == 0 && outcome.timed_out)
+    snprintf(begun, sizeof(begun), "%s/begun", place->workspace);
+    unlink(begun);
+    const struct crash_target target = {.until = begun};
+    if (place_run(place, arguments, &target, COMMAND_MS, &outcome) == 0 && outcome.cut_off)
         return true;
-    place_complain(place, "no lease could be abandoned");
+    complain_of_ending(place, "did not leave a lease", outcome.status);
     return false;
 }
 
@@ -184,14 +196,6 @@ make_target(const struct group *group, long ordinal, int calls[9])
 }
 
 /* ---- after the point ---------------------------------------------------------------- */
-
-static void
-complain_of_ending(struct place *place, const char *what, int status)
-{
-    char line[400];
-    place_first_line(place, 1, line, sizeof(line));
-    place_complain(place, "billet %s (wait status %#x): %s", what, status, line);
-}
 
 /* How billet itself ended. */
 static void

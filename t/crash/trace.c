@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define TRACEES_MAX 256
+#define LOOK_MS 5 /* between two looks for the file that ends the command */
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 #define OPTIONS                                                                               \
     (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | \
@@ -327,6 +328,22 @@ become(const char *const *argv, const char *const *environment, const int output
     _exit(127);
 }
 
+/* Wait for the next SIGCHLD; false: the time is over, or the file is there that ends the command.
+ */
+static bool
+wait_for_more(const struct crash_target *target, struct crash_outcome *outcome, long long until)
+{
+    while (target->until != NULL && !outcome->cut_off) {
+        long long now = crash_now_ms(), next = now + LOOK_MS < until ? now + LOOK_MS : until;
+        outcome->cut_off = access(target->until, F_OK) == 0;
+        if (outcome->cut_off || now >= until)
+            return false;
+        if (crash_wait_child(next))
+            return true;
+    }
+    return crash_wait_child(until);
+}
+
 int
 crash_trace(const char *const *argv, const char *const *environment, const int output[2],
             const struct crash_target *target, int timeout_ms, struct crash_outcome *outcome)
@@ -366,8 +383,8 @@ crash_trace(const char *const *argv, const char *const *environment, const int o
             trace.over = true; /* what is left runs on by itself, and is looked for by the caller */
             interrupt_others(&trace);
         }
-        if (!crash_wait_child(until)) {
-            outcome->timed_out = true;
+        if (!wait_for_more(target, outcome, until)) {
+            outcome->timed_out = !outcome->cut_off;
             trace.over = true;
             interrupt_others(&trace);
             if (!trace.root_ended)

@@ -20,6 +20,7 @@ struct crash_target {
     const int *calls;    /* count only these, ended by -1; NULL: all */
     int fault;           /* errno that the call fails with; 0: SIGKILL. Calls of the dynamic
                           * loader at the start never fail: what it does then is the C library's. */
+    const char *until;   /* once there is a file of this name the command is killed; NULL: never */
 };
 
 struct crash_outcome {
@@ -28,6 +29,7 @@ struct crash_outcome {
     bool hit;       /* the point was reached */
     long call;      /* number of the system call at the point */
     bool timed_out; /* the command did not end in time, and was killed */
+    bool cut_off;   /* it was killed since the file was there */
     int status;     /* of the command, as waitpid gives it */
 };
 
