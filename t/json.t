@@ -79,6 +79,9 @@ lease=$(sed -n 's/.*"lease": "\(.*\)".*/\1/p' "$scratch/stdout")
 told 0 lease list
 told 0 lease show "$lease"
 told 0 lease reap --all
+told 0 janitor --once
+told 0 status
+told 0 audit list
 told 125 lease show nosuch-lease
 told 125 lease reap --store sqlite:/nonexistent/file/for/billet.db/x?nosuch=1
 billet lease release "$lease"

@@ -171,7 +171,7 @@ billet lease acquire -e fake --ttl 1s
 lease=$stdout
 sleep 2.2
 billet lease reap
-like "$status/$stdout" "^0/LEASE" "a held lease whose time is over is ended"
+like "$status/$stdout" "^0/SUBJECT" "a held lease whose time is over is ended"
 billet lease show "$lease" --json
 like "$(json /state)" '^(released|failed)$' "which its row says"
 not_ok "and its resource is gone" test -e "$scratch/resources/fake-$lease"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_env.c - billet env list | show | create | edit | archive | delete
+ * cmd_env.c - billet env list | show | create | edit | archive | drain | undrain | delete
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -274,10 +274,11 @@ run_edit(struct cli *cli)
     return result < 0 ? cli_fail(cli) : BILLET_EXIT_OK;
 }
 
-/* ---- archive, delete ----------------------------------------------------------- */
+/* ---- archive, drain, delete ----------------------------------------------------------- */
 
+/* To that status, with a reason; an environment that has it already is not touched. */
 static int
-run_archive(struct cli *cli)
+change_status(struct cli *cli, const char *wanted, const char *action)
 {
     struct billet_environment environment = BILLET_ENVIRONMENT_INIT;
     struct billet_store *store = NULL;
@@ -291,7 +292,7 @@ run_archive(struct cli *cli)
             reason = cli->value;
     }
     if (cli->arguments.count != 1)
-        return cli_usage(cli, "usage: billet env archive %s", cli->command->synopsis);
+        return cli_usage(cli, "usage: billet %s %s", cli->command->name, cli->command->synopsis);
     int status = cli_open(cli, false);
     if (status != 0)
         return status;
@@ -299,10 +300,22 @@ run_archive(struct cli *cli)
         billet_find_environment(cli->context, cli->arguments.items[0], &environment, &cli->error);
     if (result == 0)
         result = refuse_file_or_builtin(cli, &environment);
+    bool archived = result == 0 && strcmp(environment.status, BILLET_ENVIRONMENT_ARCHIVED) == 0;
+    if (archived && strcmp(wanted, BILLET_ENVIRONMENT_ARCHIVED) != 0) {
+        billet_error_set(&cli->error, BILLET_CLASS_CONFIG, "environment_inactive",
+                         "environment '%s' is archived", environment.name);
+        result = billet_error_hint(
+            &cli->error, "'billet env edit %s --status active' brings it back", environment.name);
+    }
+    if (result == 0 && strcmp(wanted, BILLET_ENVIRONMENT_ACTIVE) == 0 &&
+        strcmp(environment.status, wanted) == 0) {
+        billet_environment_free(&environment);
+        return BILLET_EXIT_OK;
+    }
     if (result == 0) {
         free(environment.status);
         free(environment.reason);
-        environment.status = strdup(BILLET_ENVIRONMENT_ARCHIVED);
+        environment.status = strdup(wanted);
         environment.reason = strdup(reason);
         if (environment.status == NULL || environment.reason == NULL)
             result = billet_error_no_memory(&cli->error);
@@ -310,12 +323,30 @@ run_archive(struct cli *cli)
     if (result == 0)
         result = billet_context_store(cli->context, &store, &cli->error);
     if (result == 0)
-        result = note(cli, "environment.archived", &environment, &activity, &details);
+        result = note(cli, action, &environment, &activity, &details);
     if (result == 0)
         result =
             billet_store_of(store)->environment_update(store, &environment, &activity, &cli->error);
     billet_environment_free(&environment);
     return result < 0 ? cli_fail(cli) : BILLET_EXIT_OK;
+}
+
+static int
+run_archive(struct cli *cli)
+{
+    return change_status(cli, BILLET_ENVIRONMENT_ARCHIVED, "environment.archived");
+}
+
+static int
+run_drain(struct cli *cli)
+{
+    return change_status(cli, BILLET_ENVIRONMENT_DRAINED, "environment.drained");
+}
+
+static int
+run_undrain(struct cli *cli)
+{
+    return change_status(cli, BILLET_ENVIRONMENT_ACTIVE, "environment.undrained");
 }
 
 struct dependents {
@@ -461,6 +492,23 @@ const struct cli_command cli_env_archive = {"env archive",
                                             archive_examples,
                                             run_archive,
                                             false};
+
+static const char *const drain_examples[] = {
+    "billet env drain tests --reason 'the disk is being replaced'", NULL};
+const struct cli_command cli_env_drain = {"env drain",
+                                          "NAME [--reason TEXT]",
+                                          "Let an environment take no new leases",
+                                          "billet-env(1)",
+                                          archive_options,
+                                          drain_examples,
+                                          run_drain,
+                                          false};
+
+static const char *const undrain_examples[] = {"billet env undrain tests", NULL};
+const struct cli_command cli_env_undrain = {
+    "env undrain",   "NAME", "Let an environment take leases again",
+    "billet-env(1)", NULL,   undrain_examples,
+    run_undrain,     false};
 
 static const struct cli_option delete_options[] = {
     {"yes", 'y', NULL, "do not ask"},

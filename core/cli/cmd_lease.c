@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "cli/activity.h"
 #include "cli/command.h"
 #include "cli/output.h"
 #include "run/status.h"
@@ -155,43 +156,14 @@ run_list(struct cli *cli)
 
 /* ---- show ------------------------------------------------------------------- */
 
-static json_t *
-activity_json(const struct billet_activity *activity)
-{
-    char time[32];
-    billet_time_format(time, sizeof(time), activity->time_ns);
-    json_t *object = json_pack(
-        "{s:I, s:s, s:s, s:s, s:I}", "sequence", (json_int_t)activity->sequence, "time", time,
-        "action", activity->action, "actor", activity->actor, "fence", (json_int_t)activity->fence);
-    json_object_set_new(object, "details", parsed(activity->details));
-    const struct {
-        const char *key;
-        const char *value;
-    } ids[] = {{"tenant", activity->tenant}, {"environment", activity->environment},
-               {"lease", activity->lease},   {"run", activity->run},
-               {"agent", activity->agent},   {"issue", activity->issue}};
-    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
-        json_object_set_new(object, ids[i].key,
-                            json_string(ids[i].value != NULL ? ids[i].value : ""));
-    return object;
-}
-
 static int
 history_visit(const struct billet_activity *activity, void *context)
 {
     struct list_state *state = context;
-    char text[64];
-    if (state->cli->json) {
-        json_array_append_new(state->list, activity_json(activity));
-        return 0;
-    }
-    billet_time_format(text, sizeof(text), activity->time_ns);
-    cli_table_cell(&state->table, text);
-    cli_table_cell(&state->table, activity->action);
-    cli_table_cell(&state->table, activity->actor);
-    snprintf(text, sizeof(text), "%" PRId64, activity->fence);
-    cli_table_cell(&state->table, text);
-    cli_table_cell(&state->table, strcmp(activity->details, "{}") != 0 ? activity->details : "");
+    if (state->cli->json)
+        json_array_append_new(state->list, cli_activity_json(activity));
+    else
+        cli_activity_cells(activity, &state->table);
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cmd_lease_change.c - billet lease acquire | release | destroy | reap
+ * cmd_lease_change.c - billet lease acquire | release | destroy
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -11,7 +11,6 @@
 #include "cli/exchange.h"
 #include "cli/output.h"
 #include "cli/run_options.h"
-#include "lease/reaper.h"
 #include "run/cleanup.h"
 
 /* ---- acquire ---------------------------------------------------------------- */
@@ -126,87 +125,6 @@ run_destroy(struct cli *cli)
     return end_leases(cli, true);
 }
 
-/* ---- reap ------------------------------------------------------------------------ */
-
-struct reap_state {
-    struct cli *cli;
-    struct cli_table table;
-    json_t *list;
-    bool all; /* also what is kept */
-    bool dry_run;
-};
-
-static int
-destroy_resource(const struct billet_lease *lease, void *context, struct billet_error *error)
-{
-    const struct reap_state *state = context;
-    return billet_cleanup_resource(state->cli->context, lease, error);
-}
-
-static void
-report(const struct billet_lease *lease, enum billet_reap_decision decision, const char *reason,
-       void *context)
-{
-    struct reap_state *state = context;
-    const char *word = state->dry_run && decision == BILLET_REAP_REAPED
-                           ? "would reap"
-                           : billet_reap_decision_name(decision);
-    if (decision == BILLET_REAP_KEPT && !state->all)
-        return;
-    if (state->cli->json) {
-        json_array_append_new(state->list,
-                              json_pack("{s:s, s:s, s:s, s:s}", "lease", lease->id, "environment",
-                                        lease->environment, "decision", word, "reason", reason));
-        return;
-    }
-    cli_table_cell(&state->table, lease->id);
-    cli_table_cell(&state->table, lease->environment);
-    cli_table_cell(&state->table, word);
-    cli_table_cell(&state->table, reason);
-}
-
-static int
-run_reap(struct cli *cli)
-{
-    static const char *const headings[] = {"LEASE", "ENVIRONMENT", "DECISION", "REASON", NULL};
-    struct reap_state state = {.cli = cli};
-    struct billet_reap_result counts = {0};
-    struct billet_store *store = NULL;
-    struct billet_reap_options options = {0};
-    for (int id; (id = cli_next(cli, false)) != 0;) {
-        if (id < 0)
-            return cli_usage_status(cli);
-        options.dry_run = options.dry_run || id == 'n';
-        options.ignore_backoff = options.ignore_backoff || id == 'f';
-        state.all = state.all || id == 'a';
-    }
-    if (cli->arguments.count > 0)
-        return cli_usage(cli, "'%s' is one argument too many", cli->arguments.items[0]);
-    int status = cli_open(cli, false);
-    if (status != 0)
-        return status;
-    cli_table_open(&state.table, headings);
-    state.list = json_array();
-    int result = billet_context_store(cli->context, &store, &cli->error);
-    options.actor = cli->context->actor;
-    state.dry_run = options.dry_run;
-    if (result == 0)
-        result =
-            billet_reap(store, &options, destroy_resource, report, &state, &counts, &cli->error);
-    if (cli->json && result == 0)
-        cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:O}", "format_version",
-                                 BILLET_FORMAT_VERSION, "reaped", (json_int_t)counts.reaped,
-                                 "failed", (json_int_t)counts.failed, "kept",
-                                 (json_int_t)counts.kept, "leases", state.list));
-    else if (state.table.cells.count > 0)
-        cli_table_print(&state.table, cli);
-    json_decref(state.list);
-    billet_strings_free(&state.table.cells);
-    if (result < 0)
-        return cli_fail(cli);
-    return counts.failed > 0 ? BILLET_EXIT_FINDINGS : BILLET_EXIT_OK;
-}
-
 /* ---- the table ---------------------------------------------------------------------- */
 
 static const struct cli_option acquire_options[] = {
@@ -257,20 +175,3 @@ const struct cli_command cli_lease_destroy = {"lease destroy",
                                               destroy_examples,
                                               run_destroy,
                                               false};
-
-static const struct cli_option reap_options[] = {
-    {"dry-run", 'n', NULL, "only say what would be ended"},
-    {"all", 'a', NULL, "also say why leases are kept"},
-    {"now", 'f', NULL, "try at once what an earlier failure put off"},
-    CLI_OPTION_END,
-};
-static const char *const reap_examples[] = {"billet lease reap --dry-run", "billet lease reap",
-                                            NULL};
-const struct cli_command cli_lease_reap = {"lease reap",
-                                           "[--dry-run] [--all]",
-                                           "End what dead or expired leases left behind",
-                                           "billet-lease(1)",
-                                           reap_options,
-                                           reap_examples,
-                                           run_reap,
-                                           false};

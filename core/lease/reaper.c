@@ -237,6 +237,11 @@ reap_one(struct pass *pass, struct billet_lease *lease, int64_t now, struct bill
     struct verdict verdict = judge(lease, now, pass->options->ignore_backoff);
     const struct billet_reap_result *so_far = &pass->result;
     struct billet_error why = BILLET_ERROR_INIT;
+    if (verdict.decision == BILLET_REAP_REAPED &&
+        lease->created_ns < pass->options->spare_before_ns)
+        verdict =
+            (struct verdict){BILLET_REAP_KEPT, false,
+                             "the store was restored: what it says of older leases may be past"};
     if (verdict.decision == BILLET_REAP_REAPED && pass->options->limit > 0 &&
         so_far->reaped + so_far->failed >= pass->options->limit)
         verdict = (struct verdict){BILLET_REAP_KEPT, false, "the limit of this pass is reached"};

@@ -30,12 +30,13 @@ const char *billet_reap_decision_name(enum billet_reap_decision decision);
 
 struct billet_reap_options {
     bool dry_run;
-    int64_t now_ns;      /* 0: the store's clock */
-    const char *tenant;  /* NULL: every tenant */
-    const char *actor;   /* "janitor:HOST" */
-    int64_t look_at;     /* leases read in this pass; 0: 10,000 */
-    int64_t limit;       /* takeovers in this pass; 0: no limit. The rest is kept for the next */
-    bool ignore_backoff; /* somebody asked: try now what would be tried later */
+    int64_t now_ns;     /* 0: the store's clock */
+    const char *tenant; /* NULL: every tenant */
+    const char *actor;  /* "janitor:HOST" */
+    int64_t look_at;    /* leases read in this pass; 0: 10,000 */
+    int64_t limit;      /* takeovers in this pass; 0: no limit. The rest is kept for the next */
+    int64_t spare_before_ns; /* leases that were made before are kept; 0: none (continuity.h) */
+    bool ignore_backoff;     /* somebody asked: try now what would be tried later */
 };
 
 struct billet_reap_result {

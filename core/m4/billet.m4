@@ -168,7 +168,10 @@ AC_ARG_WITH([zshcompletiondir], [AS_HELP_STRING([--with-zshcompletiondir=DIR], [
   [], [with_zshcompletiondir='${datadir}/zsh/site-functions'])
 AC_ARG_WITH([fishcompletiondir], [AS_HELP_STRING([--with-fishcompletiondir=DIR], [fish completions])],
   [], [with_fishcompletiondir='${datadir}/fish/vendor_completions.d'])
+AC_ARG_WITH([systemdsystemunitdir], [AS_HELP_STRING([--with-systemdsystemunitdir=DIR], [units of systemd])],
+  [], [with_systemdsystemunitdir='${prefix}/lib/systemd/system'])
 AC_SUBST([bashcompletiondir], [$with_bashcompletiondir])
+AC_SUBST([systemdsystemunitdir], [$with_systemdsystemunitdir])
 AC_SUBST([zshcompletiondir], [$with_zshcompletiondir])
 AC_SUBST([fishcompletiondir], [$with_fishcompletiondir])
 AC_SUBST([driverdir], ['${libdir}/billet/drivers'])
