@@ -19,7 +19,7 @@ cat >"$scratch/bin/billet" <<END
 exec env HOME='$scratch/home' XDG_CONFIG_HOME='$scratch/config' XDG_STATE_HOME='$scratch/state' \\
     XDG_RUNTIME_DIR='$scratch/runtime' BILLET_STORE='$(store_url)' NO_COLOR=1 \\
     BILLET_STATE_DIR='$scratch/state' BILLET_RUNTIME_DIR='$scratch/runtime' \\
-    BILLET_CONFIG='$scratch/billet.conf' BILLET_DRIVER_DIR='$BILLET_DRIVER_DIR' \\
+    BILLET_CONFIG='$scratch/billet.conf' BILLET_KEYRING='$scratch/keyring' BILLET_DRIVER_DIR='$BILLET_DRIVER_DIR' \\
     BILLET_STORE_DIR='$BILLET_STORE_DIR' BILLET_LIBEXEC_DIR='$BILLET_LIBEXEC_DIR' \\
     '$billet_program' "\$@"
 END
@@ -32,10 +32,16 @@ END
 PATH=/nonexistent:$scratch/bin:$PATH
 export PATH
 
-# try SCRIPT: run it in the project, as a reader would type it.
+# try SCRIPT: run it in the project, as a reader would type it. What it asks for is in
+# $scratch/dialogue, when there is one: on a terminal then.
 try() {
     status=0
-    (cd "$project" && timeout 60 sh -e "$1") </dev/null >"$scratch/stdout" 2>"$scratch/stderr" || status=$?
+    if [ -s "$scratch/dialogue" ]; then
+        (cd "$project" && timeout 60 "$top_builddir/t/lib/on-terminal" "$scratch/dialogue" /bin/sh -e "$1") \
+            </dev/null >"$scratch/stdout" 2>"$scratch/stderr" || status=$?
+    else
+        (cd "$project" && timeout 60 sh -e "$1") </dev/null >"$scratch/stdout" 2>"$scratch/stderr" || status=$?
+    fi
 }
 # tried SCRIPT WANTED NAME: it ended with one of the statuses WANTED.
 tried() {
@@ -108,22 +114,72 @@ isnt "$status" 0 "an example that does not work is seen"
 
 printf '[environment tests]\ndriver = local\n' >"$project/tests.conf"
 printf '[environment build2]\ndriver = local\n' >"$project/build1.conf"
-# What the examples speak of: a lease, and the environment tests, but where they make it.
+tool=$scratch/bin/billet
+# quietly COMMAND...: what is made for an example.
+quietly() {
+    (cd "$project" && "$@") </dev/null >"$scratch/prepared" 2>&1 || diag "$* fails: $(cat "$scratch/prepared")"
+}
+# a_secret NAME: one of that name, in two versions.
+a_secret() {
+    quietly "$tool" secret set "$1" --from-file key.pem
+    quietly "$tool" secret rotate "$1" --from-file key.pem
+}
+# answers LINE...: to what is asked for.
+answers() {
+    printf '%s\n' "$@" >"$scratch/dialogue"
+}
+# a_passphrase: that one is chosen on the terminal.
+a_passphrase() {
+    answers 'expect passphrase' 'send four words of it' 'expect again' 'send four words of it'
+}
+
+# What the examples speak of: a lease, the environment tests (but where they make it), a keyring,
+# secrets.
 prepare() {
-    find "$scratch/state" -mindepth 1 -delete
+    find "$scratch/state" "$safe" -mindepth 1 -delete
+    rm -f "$scratch/keyring" "$scratch/dialogue"
     case $1 in
     *"env create"*) printf '' >"$scratch/billet.conf" ;;
     *)
         printf '[environment build1]\ndriver = local\n' >"$scratch/billet.conf"
-        "$scratch/bin/billet" env create tests --driver local --option env.CI=yes \
-            >/dev/null || return 1
+        quietly "$tool" env create tests --driver local --option env.CI=yes
+        ;;
+    esac
+    case $1 in
+    *"key init"*) ;;
+    *"billet key "* | *"billet secret "* | *"billet audit "*) quietly "$tool" key init ;;
+    esac
+    case $1 in
+    *"key init --passphrase"* | *"key export"*) a_passphrase ;;
+    *"key import"*)
+        a_passphrase
+        printf '%s\n' "$tool key export $safe/billet-keyring" >"$scratch/script"
+        try "$scratch/script"
+        answers 'expect passphrase' 'send four words of it'
+        ;;
+    *"key init"* | *"secret set"*key.pem) ;;
+    *"secret set"*) answers 'expect value' 'send s3cret' 'expect again' 'send s3cret' ;;
+    *"secret rotate"*)
+        a_secret api-token
+        answers 'expect value' 'send s3cret' 'expect again' 'send s3cret'
+        ;;
+    *"billet secret "* | *"billet audit "* | *"billet key "*)
+        for secret in api-token old-token build1-key; do
+            a_secret "$secret"
+        done
         ;;
     esac
     lease=
     case $1 in
-    *0193c1f0*) lease=$(cd "$project" && "$scratch/bin/billet" lease acquire -e local) ;;
+    *push*0193c1f0* | *pull*0193c1f0*)
+        lease=$(cd "$project" && "$tool" lease acquire -e sandbox -w . --workspace-mode copy)
+        ;;
+    *0193c1f0*) lease=$(cd "$project" && "$tool" lease acquire -e local) ;;
     esac
 }
+safe=$scratch/safe
+mkdir "$safe"
+echo key >"$project/key.pem"
 
 billet --help
 printf '%s\n' "$stdout" | sed -n 's/^  \([a-z]\{2,\}\( [a-z]\{1,\}\)\{0,1\}\)  .*/\1/p' >"$scratch/verbs"
@@ -142,16 +198,21 @@ while read -r example; do
         skip 1 "needs a terminal: $example"
         continue
         ;;
-    *sandbox*)
+    *postgresql:*)
+        skip 1 "needs a PostgreSQL server: $example"
+        continue
+        ;;
+    *sandbox* | *" push "* | *" pull "*)
         if [ "$sandbox" = no ]; then
             skip 1 "there is no sandbox for this user here: $example"
             continue
         fi
         ;;
     esac
-    prepare "$example" || diag "what the example needs could not be made"
+    prepare "$example"
     printf '%s\n' "$example" |
         sed -e "s/0193c1f0/$lease/" -e "s|/etc/billet/billet.conf|$scratch/billet.conf|" \
+            -e "s|/mnt/safe|$safe|" \
             -e "s/memory_max=[^ ]*/timeout=10m/" >"$scratch/script"
     try "$scratch/script"
     case $example in

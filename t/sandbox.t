@@ -131,8 +131,11 @@ for user in $users; do
 
     # One sandbox, many commands, from processes that know nothing of each other
     launch -K -i many-$$ -- sh -c "echo first >/tmp/mark; sleep 3139$own & :"
-    is "first 1" "$(launch -K -R -i many-$$ -- sh -c "cat /tmp/mark
-        cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -cx 3139$own" | paste -sd ' ')" \
+    # What was forked there may still be about to execute.
+    is "first 1" "$(launch -K -R -i many-$$ -- sh -c "cat /tmp/mark; tries=0
+        until count=\$(cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -cx 3139$own); do
+            tries=\$((tries + 1)); [ \$tries -lt 100 ] || break; sleep 0.1
+        done; echo \$count" | paste -sd ' ')" \
         "$user: a second command finds files and processes of the first"
     launch -K -R -i many-$$ -- sh -c 'until [ -e /tmp/go ]; do sleep 0.05; done; exit 5' &
     beside=$!

@@ -569,6 +569,19 @@ count_lease(const char *lease)
     return count_labelled(text);
 }
 
+/* Wait until a process of the lease can be counted: one that is just executing has no environment
+ * to be counted by. */
+static inline bool
+lease_begins_within(const char *lease, int seconds)
+{
+    for (int i = 0; i < 20 * seconds; i++) {
+        if (count_lease(lease) > 0)
+            return true;
+        usleep(50000);
+    }
+    return false;
+}
+
 static inline bool
 lease_directory_exists(const char *lease)
 {

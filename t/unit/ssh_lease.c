@@ -54,6 +54,7 @@ START_TEST(release_ends_what_runs_and_keep_leaves_it)
     begin_as(users[_i]);
     struct billet_lease_handle *lease = acquire(&call_a, reference);
     run_shell(&call_a, lease, "echo kept >file; sleep 4721 </dev/null >/dev/null 2>&1 &", &outcome);
+    ck_assert(lease_begins_within(lease_a, 10));
     ck_assert_int_eq(count_lease(lease_a), 1);
     assert_ok(driver->release(&call_a, lease, BILLET_DISPOSE_KEEP, &error));
     ck_assert_int_eq(count_lease(lease_a), 1);
