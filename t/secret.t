@@ -231,6 +231,64 @@ rm -f "$scratch/keyring" && mv "$scratch/lost2" "$scratch/keyring"
 billet secret verify
 like "$stdout" 'closed@1 .*key_unknown' "verify names what has another key"
 
+# ---- literals move out of the configuration ---------------------------------------------------------
+cp "$scratch/billet.conf" before.conf
+literal=LITERAL-9b1d-in-a-file
+cat >>"$scratch/billet.conf" <<END
+# who may call the service
+[environment moved]
+  driver = fake
+; a comment that stays
+token   =   "$literal\\x41"
+env.API_TOKEN = $literal-\\
+joined
+env.COLOUR = not a secret
+env.OTHER_TOKEN = @secret:piped
+END
+chmod 0640 "$scratch/billet.conf"
+cp "$scratch/billet.conf" with-literals.conf
+billet secret import
+is "$status" 2 "import wants to know from where"
+billet secret import --from-config
+is "$status" 0 "import --from-config looks first"
+like "$stdout" "billet.conf:10 +moved +token +moved-token +store" "and says what it would do"
+like "$stdout" "moved +env.API_TOKEN +moved-API_TOKEN +store" "variables whose names say so too"
+unlike "$stdout$stderr" "$literal|OTHER_TOKEN|COLOUR" "without values, and nothing else"
+ok "nothing was changed" cmp -s with-literals.conf "$scratch/billet.conf"
+billet secret show moved-token
+is "$status" 125 "nor stored"
+printf other >other && isolated "$billet_program" secret set moved-token --from-file other >/dev/null 2>&1
+billet secret import --from-config --apply
+like "$stderr" 'billet.conf:10: there is a secret .moved-token. already, with another value.*secret_exists' "a name that is taken stops all"
+ok "and nothing was changed" cmp -s with-literals.conf "$scratch/billet.conf"
+billet secret rm moved-token
+billet secret import --from-config --apply
+is "$status" 0 "--apply moves them"
+sed -e 's/^token   =   .*/token   =   @secret:moved-token/' -e '/^joined$/d' \
+    -e 's/^env.API_TOKEN = .*/env.API_TOKEN = @secret:moved-API_TOKEN/' with-literals.conf >wanted.conf
+is "$(cat "$scratch/billet.conf")" "$(cat wanted.conf)" "the values alone were replaced"
+is "$(stat -c %a "$scratch/billet.conf")" 640 "the mode is as it was"
+billet secret show moved-token --to-fd 3 3>out
+is "$(cat out)" "${literal}A" "the value is what stood there, quotes understood"
+billet secret bind piped --environment moved --option env.OTHER_TOKEN
+billet run -e moved -- sh -c 'printf %s "$API_TOKEN" | wc -c'
+is "$status/$(echo $stdout)" "0/$((${#literal} + 7))" "and resolves there at once"
+cp with-literals.conf "$scratch/billet.conf"
+billet secret import --from-config
+like "$stdout" "moved +token +moved-token +reuse" "one that was killed between is completed with the same secrets"
+billet secret import --from-config --apply
+is "$(cat "$scratch/billet.conf")" "$(cat wanted.conf)" "as if nothing had been"
+billet secret import --from-config --json
+is "$status $(json '/literals/#')" "0 0" "then there is nothing left to move"
+cp before.conf "$scratch/billet.conf"
+
+# A writer of the keyring that was killed leaves a file with keys beside it: the next one removes it.
+: >"$scratch/keyring.01234567-89ab-7000-8000-000000000000.new"
+: >"$scratch/keyring.old.new"
+billet key rotate
+not_ok "what a killed writer left of a keyring is removed" test -e "$scratch/keyring.01234567-89ab-7000-8000-000000000000.new"
+ok "and nothing else" test -e "$scratch/keyring.old.new"
+
 # ---- where no value may be ------------------------------------------------------------------------
 # While a command that has it runs, and after all of the above: database, its log, process tables.
 billet secret bind token --environment filed --option env.TOKEN

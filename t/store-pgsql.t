@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck disable=SC2154
+# shellcheck disable=SC2154,SC2016,SC2086
 # What a user does, with the store on PostgreSQL: run, lease, env and db verbs, roles, copies.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
 . "$top_srcdir/t/lib/verbs.sh"
@@ -56,6 +56,25 @@ is "$status" 0 "once more does no harm"
 billet env delete box --yes
 is "$status" 0 "env delete"
 
+# Secrets are kept here as in SQLite, by a role without rights on the schema, sealed.
+printf 'a-value-of-some-length' >value
+billet key init
+billet secret set token --from-file value
+is "$status/$stdout" "0/@secret:token" "secret set"
+printf 'the-second-of-its-values' | isolated "$billet_program" secret rotate token >out 2>&1
+is "$(cat out)" "@secret:token" "secret rotate"
+billet env create keeper -d local --option env.TOKEN=@secret:token
+billet run -e keeper -- sh -c 'printf %s "$TOKEN" | wc -c; echo "$TOKEN"'
+is "$status/$(echo $stdout)" "0/24 [secret]" "a command gets it, and its output is masked"
+billet key rotate
+billet secret verify
+is "$status/$stdout" "0/2 open, 0 do not" "all open under a new key"
+billet audit verify
+like "$status/$stdout" '^0/[1-9][0-9]* uses, head' "the chain of uses is whole"
+for value in a-value-of-some-length the-second-of-its-values; do
+    not_ok "SEC-87: no file of the server holds $value" grep -rqF "$value" "$pgsql_directory"
+done
+
 # A run whose billet is killed is ended by whoever comes next.
 start_billet run -- sleep 60
 n=0
@@ -91,6 +110,10 @@ is "$(json /leases_total /deployment)" "$total
 $deployment" "which has it all and is the same deployment"
 billet db check --store "sqlite:$scratch/copy.db"
 is "$status" 0 "and is whole"
+billet secret verify --store "sqlite:$scratch/copy.db"
+is "$status/$stdout" "0/2 open, 0 do not" "its secrets open"
+billet audit verify --store "sqlite:$scratch/copy.db"
+is "$status" 0 "and its chain of uses is whole"
 sqlite_guards=$(isolated "$billet_program" run --store "sqlite:$scratch/copy.db" -- echo works)
 is "$sqlite_guards" works "and works"
 billet db copy "sqlite:$scratch/copy.db" "$(store_url)"
@@ -100,6 +123,8 @@ pgsql postgres "CREATE DATABASE second" || exit 1
 database=second
 billet db copy "sqlite:$scratch/copy.db" "$(store_url)"
 is "$status" 0 "and back into an empty database"
+billet secret verify
+is "$status/$stdout" "0/2 open, 0 do not" "with its secrets"
 billet db check
 is "$status/$stdout" "0/no findings" "which is whole"
 billet run -- true

@@ -57,9 +57,8 @@ is_option_name(const char *name)
     return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == length;
 }
 
-/* A word of the name says that the value is a secret. */
-static bool
-looks_secret(const char *name)
+bool
+billet_option_looks_secret(const char *name)
 {
     static const char *const words[] = {"key",        "token",       "secret",
                                         "password",   "passwd",      "passphrase",
@@ -125,7 +124,7 @@ check_option(const struct billet_option *option, struct billet_error *error)
     bool secret = (option->flags & BILLET_OPTION_SECRET) != 0;
     if (secret && option->type != BILLET_OPTION_STRING)
         return UNSOUND(error, "option '%s': a secret has type string", option->name);
-    if (!secret && option->type == BILLET_OPTION_STRING && looks_secret(option->name))
+    if (!secret && option->type == BILLET_OPTION_STRING && billet_option_looks_secret(option->name))
         return UNSOUND(error, "option '%s' looks like a secret but is not marked as one",
                        option->name);
     if ((option->minimum != 0 || option->maximum != 0) &&

@@ -17,6 +17,10 @@
 #include "config/reference.h"
 #include "config/setting.h"
 
+/* Does a word of the name (small letters, words set apart by '_') say that the value is a secret?
+ */
+bool billet_option_looks_secret(const char *name);
+
 /* Is the table itself sound? Names, types, bounds, defaults that parse, patterns that compile, no
  * duplicates, secret-looking names (key, token, secret, password) marked SECRET. code
  * driver_schema_invalid. */

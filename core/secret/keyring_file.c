@@ -2,6 +2,7 @@
 /*
  * keyring_file.c - the keyring on disk: found, trusted, read, replaced.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -14,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/io.h"
+#include "base/uuid.h"
 #include "secret/keyring.h"
 
 int
@@ -52,6 +54,30 @@ billet_keyring_load_file(const char *path, struct billet_secret *file, struct bi
     return result < 0 ? billet_error_wrap(error, "keyring") : 0;
 }
 
+/* What a writer that was killed left beside it, KEYRING.UUID.new, holds keys. Whoever has the lock
+ * knows that nobody is writing one. */
+static void
+remove_leftovers(const char *path)
+{
+    static const char ending[] = ".new";
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return;
+    cleanup_free char *directory = strndup(path, (size_t)(slash - path) + 1);
+    DIR *entries = directory != NULL ? opendir(directory) : NULL;
+    size_t base = strlen(slash + 1);
+    size_t length = base + 1 + BILLET_UUID_SIZE - 1 + strlen(ending);
+    for (struct dirent *entry; entries != NULL && (entry = readdir(entries)) != NULL;) {
+        const char *name = entry->d_name;
+        if (strlen(name) == length && strncmp(name, slash + 1, base) == 0 && name[base] == '.' &&
+            strspn(name + base + 1, "0123456789abcdef-") == BILLET_UUID_SIZE - 1 &&
+            strcmp(name + length - strlen(ending), ending) == 0)
+            unlinkat(dirfd(entries), name, 0);
+    }
+    if (entries != NULL)
+        closedir(entries);
+}
+
 int
 billet_keyring_lock(const char *path, int *fd, struct billet_error *error)
 {
@@ -72,6 +98,7 @@ billet_keyring_lock(const char *path, int *fd, struct billet_error *error)
         if (errno != EINTR)
             return billet_error_errno(error, 0, "io_failed", errno, "cannot lock the keyring: %s",
                                       lock);
+    remove_leftovers(path);
     *fd = billet_steal_fd(&made);
     return 0;
 }

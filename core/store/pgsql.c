@@ -262,6 +262,7 @@ static const struct billet_store_module module = {
     .struct_size = sizeof(module),
     .interface = BILLET_STORE_INTERFACE,
     .engine = "postgresql",
+    .secrets = &pgsql_secret_table,
     .open = open_store,
     .close = close_store,
     .info = read_info,

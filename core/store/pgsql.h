@@ -46,6 +46,23 @@ enum statement {
     STATEMENT_META_GET,
     STATEMENT_META_PUT,
     STATEMENT_GRANT,
+    STATEMENT_SECRET_INSERT,
+    STATEMENT_SECRET_FIRST_VERSION,
+    STATEMENT_SECRET_GET,
+    STATEMENT_SECRET_LIST,
+    STATEMENT_SECRET_ADD_VERSION,
+    STATEMENT_SECRET_SET_STATE,
+    STATEMENT_SECRET_SET_VERSION_STATE,
+    STATEMENT_SECRET_VERSIONS,
+    STATEMENT_SECRET_VERSION_SEEN,
+    STATEMENT_SECRET_REWRAP,
+    STATEMENT_SECRET_BIND,
+    STATEMENT_SECRET_UNBIND,
+    STATEMENT_SECRET_BINDINGS,
+    STATEMENT_SECRET_AUDIT_HEAD,
+    STATEMENT_SECRET_AUDIT_ADD,
+    STATEMENT_SECRET_AUDIT_SEEN,
+    STATEMENT_SECRET_AUDIT_LIST,
     STATEMENT_COUNT,
 };
 
@@ -79,6 +96,9 @@ struct pgsql_call {
     const char *lease;                /* whose operation it is, or NULL */
     bool repeated;                    /* it may have run before, for its answer was lost */
     bool seen;                        /* it has: there is no result */
+    /* In the same transaction, when this one gave a row. For what the policies of the schema look
+     * for in a row that only the first has made. */
+    const struct pgsql_call *then;
 };
 
 /* pgsql_connection.c. Each returns 0, a negative class, or PGSQL_LOST: the connection broke, what
@@ -130,6 +150,8 @@ int pgsql_schema_open(struct billet_store *store, enum billet_store_mode mode,
 /* pgsql_activity.c: the rows as the JSON that the statements take. */
 int pgsql_activities(const struct billet_activity *activities, size_t count, char **text,
                      struct billet_error *error);
+
+extern const struct billet_secret_table pgsql_secret_table;
 
 /* The functions of the table. */
 int pgsql_activity_add(struct billet_store *store, const struct billet_activity *activities,

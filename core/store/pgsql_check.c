@@ -19,7 +19,8 @@ static const struct billet_store_rule rules[] = {
      "billet.is_json(details)"},
     {"a guard of the schema is not there or not enabled",
      "SELECT t.name FROM (VALUES ('lease_insert'),('lease_update'),('lease_delete'),"
-     "('activity_update'),('environment_update'),('environment_delete')) AS t(name) WHERE NOT "
+     "('activity_update'),('environment_update'),('environment_delete'),('secret_update'),"
+     "('secret_delete'),('secret_version_update'),('secret_audit_update')) AS t(name) WHERE NOT "
      "EXISTS (SELECT 1 FROM pg_trigger JOIN pg_class ON pg_class.oid=tgrelid WHERE "
      "tgname=t.name AND relnamespace='billet'::regnamespace AND tgenabled='O')"},
 };

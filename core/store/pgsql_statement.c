@@ -34,6 +34,11 @@
     "::json) AS x(action text,tenant text,environment text,lease text,run text,agent text,issue " \
     "text,actor text,fence bigint,details text)"
 
+#define SECRET_COLUMNS "id,tenant,name,description,state,current,created_ns,updated_ns"
+#define AUDIT_COLUMNS                                                                             \
+    "sequence,time_ns,tenant,name,secret,version,environment,option,lease,actor,purpose,outcome," \
+    "hash"
+
 #define LEASE_LIST_WHERE                                                              \
     " WHERE ($1::text IS NULL OR tenant=$1) AND ($2::text IS NULL OR environment=$2)" \
     " AND ($3::text IS NULL OR run=$3)"
@@ -124,6 +129,76 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
     [STATEMENT_META_PUT] = "INSERT INTO meta(key,value) VALUES($1,$2) "
                            "ON CONFLICT(key) DO UPDATE SET value=excluded.value",
     [STATEMENT_GRANT] = "SELECT billet.grant_use($1,$2)",
+    [STATEMENT_SECRET_INSERT] =
+        "INSERT INTO secret(" SECRET_COLUMNS ") SELECT $1,$2,$3,$4,'active',1,n.now,n.now FROM "
+        "(SELECT " SQL_NOW " AS now) AS n ON CONFLICT DO NOTHING RETURNING id",
+    [STATEMENT_SECRET_FIRST_VERSION] = WITH_NOW
+    ",v AS (INSERT INTO secret_version(secret,version,state,key,envelope,created_by,"
+    "created_ns) SELECT $1,1,'active',$2,$3::bytea,$4,n.now FROM n) " INSERT_ACTIVITY("", "$5",
+                                                                                      "$6"),
+    [STATEMENT_SECRET_GET] = "SELECT " SECRET_COLUMNS " FROM secret WHERE tenant=$1 AND name=$2 "
+                             "ORDER BY state='deleted',updated_ns DESC LIMIT 1",
+    [STATEMENT_SECRET_LIST] = "SELECT " SECRET_COLUMNS " FROM secret WHERE state<>'deleted' AND "
+                              "($1::text IS NULL OR tenant=$1) ORDER BY tenant,name",
+    [STATEMENT_SECRET_ADD_VERSION] =
+        WITH_NOW ",u AS (UPDATE secret SET current=$3::bigint,updated_ns=n.now FROM n WHERE id=$1 "
+                 "AND current=$2::bigint AND state<>'deleted' RETURNING id),"
+                 "v AS (INSERT INTO secret_version(secret,version,state,key,envelope,created_by,"
+                 "created_ns) SELECT u.id,$3::bigint,'active',$4,$5::bytea,$6,n.now FROM u,n),"
+                 "a AS (" INSERT_ACTIVITY(",u", "$7", "$8") ") SELECT 1 FROM u",
+    [STATEMENT_SECRET_SET_STATE] =
+        WITH_NOW ",u AS (UPDATE secret SET state=$2,updated_ns=n.now FROM n WHERE id=$1 AND "
+                 "state<>'deleted' RETURNING id,tenant,name),"
+                 "v AS (UPDATE secret_version SET state='destroyed',key='',envelope='' FROM u "
+                 "WHERE $2='deleted' AND secret=u.id AND secret_version.state<>'destroyed'),"
+                 "b AS (DELETE FROM secret_binding USING u WHERE $2='deleted' AND "
+                 "secret_binding.tenant=u.tenant AND secret_binding.name=u.name),"
+                 "a AS (" INSERT_ACTIVITY(",u", "$3", "$4") ") SELECT 1 FROM u",
+    [STATEMENT_SECRET_SET_VERSION_STATE] =
+        WITH_NOW ",u AS (UPDATE secret_version SET state=$3,"
+                 "key=CASE WHEN $3='destroyed' THEN '' ELSE key END,"
+                 "envelope=CASE WHEN $3='destroyed' THEN '' ELSE envelope END WHERE secret=$1 AND "
+                 "version=$2::bigint AND state<>'destroyed' RETURNING 1),"
+                 "a AS (" INSERT_ACTIVITY(",u", "$4", "$5") ") SELECT 1 FROM u",
+    [STATEMENT_SECRET_VERSIONS] =
+        "SELECT v.secret,v.version,v.state,v.key,v.created_by,v.created_ns,v.envelope,s.tenant,"
+        "s.name FROM secret_version AS v JOIN secret AS s ON s.id=v.secret "
+        "WHERE (v.secret,v.version)>($1,$2::bigint) AND ($3::text IS NULL OR s.tenant=$3) "
+        "AND ($4::text IS NULL OR v.secret=$4) AND ($5::text IS NULL OR v.key=$5) "
+        "AND ($6::text IS NULL OR v.key<>$6) AND ($4::text IS NOT NULL OR v.key<>'') "
+        "ORDER BY v.secret,v.version LIMIT $7::bigint",
+    [STATEMENT_SECRET_VERSION_SEEN] =
+        "SELECT 1 FROM secret_version WHERE secret=$1 AND version=$2::bigint AND "
+        "envelope=$3::bytea",
+    [STATEMENT_SECRET_REWRAP] =
+        "WITH u AS (UPDATE secret_version AS v SET key=x.new_key,envelope=decode(x.envelope,'hex') "
+        "FROM json_to_recordset($1::json) AS x(secret text,version bigint,old_key text,new_key "
+        "text,envelope text) WHERE v.secret=x.secret AND v.version=x.version AND v.key=x.old_key "
+        "RETURNING 1) SELECT count(*) FROM u",
+    [STATEMENT_SECRET_BIND] = WITH_NOW
+    ",b AS (INSERT INTO secret_binding(tenant,environment,option,name,created_by,"
+    "created_ns) SELECT $1,$2,$3,$4,$5,n.now FROM n ON CONFLICT DO NOTHING) " INSERT_ACTIVITY(
+        "", "$6", "$7"),
+    [STATEMENT_SECRET_UNBIND] =
+        WITH_NOW ",d AS (DELETE FROM secret_binding WHERE tenant=$1 AND ($2::text IS NULL OR "
+                 "environment=$2) AND ($3::text IS NULL OR option=$3) AND ($4::text IS NULL OR "
+                 "name=$4)) " INSERT_ACTIVITY("", "$5", "$6"),
+    [STATEMENT_SECRET_BINDINGS] =
+        "SELECT tenant,environment,option,name,created_by,created_ns FROM secret_binding WHERE "
+        "($1::text IS NULL OR tenant=$1) AND ($2::text IS NULL OR environment=$2) AND "
+        "($3::text IS NULL OR option=$3) AND ($4::text IS NULL OR name=$4) "
+        "ORDER BY tenant,environment,option,name",
+    [STATEMENT_SECRET_AUDIT_HEAD] = "SELECT sequence,hash," SQL_NOW " FROM secret_audit_head",
+    /* Who is first moves the head; the others see another one, and hash theirs anew. */
+    [STATEMENT_SECRET_AUDIT_ADD] =
+        "WITH h AS (UPDATE secret_audit_head SET sequence=$1::bigint,hash=$13 WHERE "
+        "sequence=$1::bigint-1 AND hash=$14 RETURNING 1) INSERT INTO secret_audit(" AUDIT_COLUMNS
+        ") SELECT $1::bigint,$2::bigint,$3,$4,$5,$6::bigint,$7,$8,$9,$10,$11,$12,$13 FROM h "
+        "RETURNING 1",
+    [STATEMENT_SECRET_AUDIT_SEEN] =
+        "SELECT 1 FROM secret_audit WHERE sequence=$1::bigint AND hash=$2",
+    [STATEMENT_SECRET_AUDIT_LIST] = "SELECT " AUDIT_COLUMNS " FROM secret_audit WHERE "
+                                    "sequence>$1::bigint ORDER BY sequence LIMIT $2::bigint",
 };
 
 void
@@ -190,6 +265,48 @@ attempt(struct billet_store *store, const struct pgsql_call *call, int64_t deadl
         return PGSQL_LOST;
     *uses = *uses >= 1 ? 2 : 1;
     return pgsql_finish(store, deadline_ns, result, error);
+}
+
+/* One of ours without parameters; *result may be NULL when it is not wanted. */
+static int
+send_plain(struct billet_store *store, const char *sql, int64_t deadline_ns, PGresult **result,
+           struct billet_error *error)
+{
+    if (PQsendQuery(store->connection, sql) == 0)
+        return PGSQL_LOST;
+    return pgsql_finish(store, deadline_ns, result, error);
+}
+
+/* The result is the first's, or that of what failed; then nothing of it is there. */
+static int
+attempt_pair(struct billet_store *store, const struct pgsql_call *call, int64_t deadline_ns,
+             PGresult **result, struct billet_error *error)
+{
+    cleanup_result PGresult *begin = NULL, *first = NULL, *second = NULL, *end = NULL;
+    int code = send_plain(store, "BEGIN", deadline_ns, &begin, error);
+    if (code == 0)
+        code = attempt(store, call, deadline_ns, &first, error);
+    bool good = code == 0 && pgsql_is_good(begin) && pgsql_is_good(first);
+    bool met = good && PQntuples(first) > 0;
+    if (met) {
+        code = attempt(store, call->then, deadline_ns, &second, error);
+        good = code == 0 && pgsql_is_good(second);
+    }
+    if (store->connection == NULL || code == PGSQL_LOST)
+        return code;
+    int ended = send_plain(store, good && met ? "COMMIT" : "ROLLBACK", deadline_ns, &end,
+                           code == 0 ? error : NULL);
+    if (code < 0) { /* told already */
+        if (ended != 0)
+            pgsql_disconnect(store);
+        return code;
+    }
+    if (ended != 0)
+        return ended;
+    PGresult **from = !good ? (met ? &second : &first) : !pgsql_is_good(end) ? &end : &first;
+    *result = *from;
+    *from = NULL;
+    return 0;
 }
 
 /* The connection is new, and what went over the old one has run whole or not at all. */
@@ -261,7 +378,8 @@ pgsql_run(struct billet_store *store, struct pgsql_call *call, PGresult **result
             if (code < 0 || call->seen)
                 return code;
         }
-        int code = attempt(store, call, deadline_ns, &got, error);
+        int code = call->then != NULL ? attempt_pair(store, call, deadline_ns, &got, error)
+                                      : attempt(store, call, deadline_ns, &got, error);
         sent = true;
         if (code < 0) /* a result has been judged already; a wait that ended has not */
             return store->connection == NULL ? billet_error_wrap(error, "cannot %s", call->what)

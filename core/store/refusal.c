@@ -110,6 +110,39 @@ billet_refusal_environment_not_found(const char *name, struct billet_error *erro
 }
 
 int
+billet_refusal_secret_exists(const char *name, struct billet_error *error)
+{
+    return billet_error_set(error, BILLET_CLASS_CONFIG, "secret_exists",
+                            "there is a secret '%s' already", name);
+}
+
+int
+billet_refusal_secret_not_found(const char *name, struct billet_error *error)
+{
+    billet_error_set(error, BILLET_CLASS_CONFIG, "secret_not_found", "there is no secret '%.64s'",
+                     name);
+    return billet_error_hint(error,
+                             "'billet secret list' shows all, 'billet secret set %.64s' "
+                             "stores one",
+                             name);
+}
+
+int
+billet_refusal_secret_changed(const char *name, struct billet_error *error)
+{
+    billet_error_set(error, BILLET_CLASS_CONFIG, "secret_changed",
+                     "secret '%.64s' was changed by somebody else meanwhile", name);
+    return billet_error_hint(error, "look at it again and repeat");
+}
+
+int
+billet_refusal_secret_version_missing(const char *name, int64_t version, struct billet_error *error)
+{
+    return billet_error_set(error, BILLET_CLASS_CONFIG, "secret_version_missing",
+                            "secret '%.64s' has no version %" PRId64, name, version);
+}
+
+int
 billet_refusal_meta_too_large(const char *key, struct billet_error *error)
 {
     return billet_error_set(error, BILLET_CLASS_CAPACITY, "too_large",

@@ -28,6 +28,12 @@ int billet_refusal_environment_changed(const struct billet_environment *environm
                                        int64_t revision, struct billet_error *error);
 int billet_refusal_environment_not_found(const char *name, struct billet_error *error);
 
+int billet_refusal_secret_exists(const char *name, struct billet_error *error);
+int billet_refusal_secret_not_found(const char *name, struct billet_error *error);
+int billet_refusal_secret_changed(const char *name, struct billet_error *error);
+int billet_refusal_secret_version_missing(const char *name, int64_t version,
+                                          struct billet_error *error);
+
 #define BILLET_META_MAX 4096
 int billet_refusal_meta_too_large(const char *key, struct billet_error *error);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Secrets, their versions and bindings in SQLite. */
-#include <inttypes.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/text.h"
+#include "store/refusal.h"
 #include "store/sqlite.h"
 
 static void
@@ -161,8 +161,7 @@ insert_secret(struct billet_store *store, const struct billet_secret_record *rec
     sqlite_bind_text_or_empty(statement, 4, record->description);
     int code = sqlite3_step(statement);
     if (code == SQLITE_CONSTRAINT_UNIQUE || code == SQLITE_CONSTRAINT_PRIMARYKEY)
-        result = billet_error_set(error, BILLET_CLASS_CONFIG, "secret_exists",
-                                  "there is a secret '%s' already", record->name);
+        result = billet_refusal_secret_exists(record->name, error);
     else if (code != SQLITE_DONE)
         result = sqlite_error(store, code, "store a secret", error);
     sqlite3_reset(statement);
@@ -208,12 +207,7 @@ get_secret(struct billet_store *store, const char *tenant, const char *name,
     }
     if (code != SQLITE_DONE)
         return sqlite_error(store, code, "look for a secret", error);
-    billet_error_set(error, BILLET_CLASS_CONFIG, "secret_not_found", "there is no secret '%.64s'",
-                     name);
-    return billet_error_hint(error,
-                             "'billet secret list' shows all, 'billet secret set %.64s' "
-                             "stores one",
-                             name);
+    return billet_refusal_secret_not_found(name, error);
 }
 
 static int
@@ -239,14 +233,6 @@ list_secrets(struct billet_store *store, const char *tenant, billet_secret_visit
 }
 
 static int
-changed_meanwhile(const char *name, struct billet_error *error)
-{
-    billet_error_set(error, BILLET_CLASS_CONFIG, "secret_changed",
-                     "secret '%.64s' was changed by somebody else meanwhile", name);
-    return billet_error_hint(error, "look at it again and repeat");
-}
-
-static int
 add_version(struct billet_store *store, const struct billet_secret_record *record,
             const struct billet_secret_version *version, const struct billet_activity *activity,
             struct billet_error *error)
@@ -266,7 +252,7 @@ add_version(struct billet_store *store, const struct billet_secret_record *recor
     sqlite3_bind_int64(statement, 3, version->version);
     result = change(store, statement, "store a secret", &met, error);
     if (result == 0 && met == 0)
-        result = changed_meanwhile(record->name, error);
+        result = billet_refusal_secret_changed(record->name, error);
     if (result == 0)
         result = put_version(store, version, error);
     if (result == 0)
@@ -330,7 +316,7 @@ set_state(struct billet_store *store, const struct billet_secret_record *record,
     sqlite_bind_text_or_empty(statement, 2, state);
     result = change(store, statement, "change a secret", &met, error);
     if (result == 0 && met == 0)
-        result = changed_meanwhile(record->name, error);
+        result = billet_refusal_secret_changed(record->name, error);
     if (result == 0 && deleted)
         result = destroy_versions(store, record->id, 0, NULL, error);
     if (result == 0 && deleted)
@@ -364,8 +350,7 @@ set_version_state(struct billet_store *store, const struct billet_secret_record 
         result = change(store, statement, "change a secret", &met, error);
     }
     if (result == 0 && met == 0)
-        result = billet_error_set(error, BILLET_CLASS_CONFIG, "secret_version_missing",
-                                  "secret '%.64s' has no version %" PRId64, record->name, version);
+        result = billet_refusal_secret_version_missing(record->name, version, error);
     if (result == 0)
         result = record_activity(store, activity, error);
     return sqlite_end(store, result, error);

@@ -117,7 +117,7 @@ struct billet_store_module {
     uint64_t struct_size;
     uint32_t interface;
     const char *engine; /* "sqlite" */
-    /* NULL: this engine keeps no secrets yet; whole otherwise. */
+    /* NULL: this engine keeps no secrets; whole otherwise. */
     const struct billet_secret_table *secrets;
 
     /* url is the whole store.url. A missing database is class UNAVAILABLE, code store_missing,

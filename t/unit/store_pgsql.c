@@ -151,8 +151,8 @@ dial(void)
     return fd;
 }
 
-/* Pass bytes both ways; while *cut, what the server answers is thrown away and the connection
- * ends: the statement has run, its client does not know. */
+/* Pass bytes both ways; while *cut, when cut[1] answers have passed, what the server answers is
+ * thrown away and the connection ends: the statement has run, its client does not know. */
 static void
 serve_one(int client, _Atomic int *cut)
 {
@@ -164,7 +164,7 @@ serve_one(int client, _Atomic int *cut)
             if (ends[i].revents == 0)
                 continue;
             ssize_t got = read(ends[i].fd, bytes, sizeof(bytes));
-            bool lose = i == 1 && *cut > 0;
+            bool lose = i == 1 && *cut > 0 && cut[1]-- <= 0;
             if (lose)
                 --*cut;
             if (got <= 0 || lose || write(ends[1 - i].fd, bytes, (size_t)got) != got) {
@@ -202,6 +202,76 @@ start_proxy(_Atomic int *cut, int *port)
     return pid;
 }
 
+/* What a hash is does not matter here. */
+static void
+hash_row(const struct billet_audit_row *row, const char *previous, char hash[65])
+{
+    snprintf(hash, 65, "%032llx%.31s%s", (long long)row->sequence,
+             "0000000000000000000000000000000", previous[0] != '\0' ? "1" : "0");
+}
+
+static int
+count_use(const struct billet_audit_row *row, void *context)
+{
+    ck_assert_int_eq(row->sequence, ++*(int64_t *)context);
+    return 0;
+}
+
+START_TEST(an_answer_about_a_secret_that_was_lost_changes_nothing_twice)
+{
+    static const unsigned char envelope[] = "not text: \0\1\377";
+    char url[256];
+    int port;
+    struct billet_store *store = NULL;
+    int64_t uses = 0;
+    _Atomic int *cut =
+        mmap(NULL, 2 * sizeof(*cut), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert(cut != MAP_FAILED);
+    billet_store_close(fixture_open());
+    pid_t proxy = start_proxy(cut, &port);
+    snprintf(url, sizeof(url), "postgresql://owner@127.0.0.1:%d/%s?sslmode=disable", port,
+             fixture_database);
+    assert_ok(billet_store_open(fixture_modules, url, BILLET_STORE_USE, &store, &fixture_error));
+    const struct billet_secret_table *table = billet_store_of(store)->secrets;
+    enum { TIMES = 4 }; /* BEGIN, the row, its version, COMMIT: each answer once */
+    for (int i = 0; i < 2 * TIMES; i++) {
+        /* With a row of activity by which it is found again, and without. */
+        struct billet_activity activity = fixture_activity("", "secret.created", 0);
+        const struct billet_activity *with = i < TIMES ? &activity : NULL;
+        struct billet_secret_record record = {.tenant = "default", .current = 1};
+        struct billet_secret_version version = {
+            .version = 1, .key = "k", .envelope = envelope, .size = sizeof(envelope)};
+        const struct billet_audit_row use = {.tenant = "default", .name = "token"};
+        billet_uuid_make(record.id);
+        snprintf(record.name, sizeof(record.name), "token%d", i);
+        memcpy(version.secret, record.id, sizeof(version.secret));
+        cut[1] = i % TIMES; /* answers that pass before one is lost */
+        *cut = 1;
+        assert_ok(table->insert(store, &record, &version, with, &fixture_error));
+        version.version = 2;
+        *cut = 1;
+        assert_ok(table->add_version(store, &record, &version, with, &fixture_error));
+        *cut = 1;
+        assert_ok(table->audit_add(store, &use, hash_row, &fixture_error));
+        *cut = 1;
+        assert_ok(table->set_version_state(store, &record, 1, BILLET_SECRET_DESTROYED, with,
+                                           &fixture_error));
+        *cut = 1;
+        assert_ok(table->set_state(store, &record, BILLET_SECRET_DELETED, with, &fixture_error));
+    }
+    assert_ok(table->audit_list(store, 0, 0, count_use, &uses, &fixture_error));
+    ck_assert_int_eq(uses, 2 * TIMES);
+    char *rows = fixture_sql(fixture_database, "owner",
+                             "SELECT count(*)||' '||(SELECT count(*) FROM secret_version)||' '||"
+                             "(SELECT count(*) FROM activity) FROM secret");
+    ck_assert_str_eq(rows, "8 16 16");
+    free(rows);
+    billet_store_close(store);
+    ck_assert_int_eq(kill(proxy, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(proxy, NULL, 0), proxy);
+}
+END_TEST
+
 START_TEST(an_answer_that_was_lost_is_looked_for_and_nothing_is_done_twice)
 {
     char url[256], id[BILLET_UUID_SIZE];
@@ -210,7 +280,7 @@ START_TEST(an_answer_that_was_lost_is_looked_for_and_nothing_is_done_twice)
     struct billet_store_info info;
     struct billet_lease after;
     _Atomic int *cut =
-        mmap(NULL, sizeof(*cut), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        mmap(NULL, 2 * sizeof(*cut), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ck_assert(cut != MAP_FAILED);
     billet_store_close(fixture_open());
     pid_t proxy = start_proxy(cut, &port);
@@ -282,6 +352,46 @@ count_lease(const struct billet_lease *lease, void *context)
     return 0;
 }
 
+static int
+count_version(const struct billet_secret_version *version, void *context)
+{
+    ck_assert_str_eq(version->tenant, "other");
+    ++*(int *)context;
+    return 0;
+}
+
+static int
+insert_secret(struct billet_store *store, const char *tenant)
+{
+    struct billet_secret_record record = {.name = "token"};
+    struct billet_secret_version version = {
+        .version = 1, .key = "k", .envelope = (const unsigned char *)"e", .size = 1};
+    billet_uuid_make(record.id);
+    memcpy(version.secret, record.id, sizeof(version.secret));
+    snprintf(record.tenant, sizeof(record.tenant), "%s", tenant);
+    return billet_store_of(store)->secrets->insert(store, &record, &version, NULL, &fixture_error);
+}
+
+/* One that may use the store keeps secrets in it; one that is bound to a tenant, its own. */
+static void
+check_secrets_of_roles(struct billet_store *user, struct billet_store *bound)
+{
+    const struct billet_secret_table *table = billet_store_of(user)->secrets;
+    const struct billet_audit_row use = {.tenant = "other", .name = "token"};
+    struct billet_secret_record record;
+    int seen = 0;
+    assert_ok(insert_secret(user, "default"));
+    assert_fails(insert_secret(bound, "default"), "store_denied");
+    assert_ok(insert_secret(bound, "other"));
+    assert_ok(table->audit_add(user, &use, hash_row, &fixture_error));
+    assert_ok(table->audit_add(bound, &use, hash_row, &fixture_error));
+    assert_fails(table->get(bound, "default", "token", &record, &fixture_error),
+                 "secret_not_found");
+    assert_ok(table->versions(bound, &(struct billet_secret_version_filter){0}, count_version,
+                              &seen, &fixture_error));
+    ck_assert_int_eq(seen, 1);
+}
+
 START_TEST(a_role_that_uses_the_store_cannot_change_its_schema)
 {
     char id[BILLET_UUID_SIZE], url[sizeof(fixture_url)];
@@ -323,6 +433,9 @@ START_TEST(a_role_that_uses_the_store_cannot_change_its_schema)
     assert_ok(billet_store_of(bound)->lease_insert(bound, &lease, SECOND, NULL, 0, &fixture_error));
     assert_ok(billet_store_of(bound)->lease_list(bound, &all, count_lease, &seen, &fixture_error));
     ck_assert_int_eq(seen, 1);
+    check_secrets_of_roles(user, bound);
+    refuses(name, "DELETE FROM secret", "secret_guard");
+    refuses(name, "UPDATE secret_audit SET actor='x'", "audit_guard");
     billet_store_close(bound);
     billet_store_close(user);
     billet_store_close(owner);
@@ -429,6 +542,7 @@ main(void)
     tcase_add_test(tests, processes_that_migrate_at_once_make_one_schema);
     tcase_add_test(tests, a_role_that_uses_the_store_cannot_change_its_schema);
     tcase_add_test(tests, the_check_finds_guards_that_are_gone);
+    tcase_add_test(tests, an_answer_about_a_secret_that_was_lost_changes_nothing_twice);
     tcase_add_test(tests, an_answer_that_was_lost_is_looked_for_and_nothing_is_done_twice);
     tcase_add_test(tests, a_stopped_server_ends_no_wait_later_than_the_limit);
     tcase_add_test(tests, whatever_kills_the_server_loses_nothing_and_stops_nobody);
