@@ -67,7 +67,8 @@ bring_back(struct cli *cli, const char *lease)
     if (result == 0)
         result = billet_lease_attach(&session, store, cli->context->tenant, lease,
                                      cli->context->actor, &cli->error);
-    bool held = result == 0 && session.lease.state == BILLET_LEASE_RETAINED;
+    bool held = result == 0 && session.lease.state == BILLET_LEASE_RETAINED &&
+                billet_run_travels(&session.lease);
     billet_lease_session_free(&session);
     if (!held)
         return result;

@@ -14,7 +14,7 @@ open_run(struct cli_run *run)
 {
     *run = (struct cli_run){
         .signals = BILLET_SIGNALS_INIT,
-        .request = {.session = {.workspace_mode = -1, .policy = "ephemeral"},
+        .request = {.session = {.workspace_mode = -1, .policy = "ephemeral", .reuse = -1},
                     .exec = {.timeout_ns = -1, .status_fd = -1}},
     };
 }
@@ -123,6 +123,9 @@ static const struct cli_option run_options[] = {
     {"workspace-mode", CLI_OPTION_WORKSPACE_MODE, "MODE", "in_place, bind, overlay or copy"},
     EXEC_OPTIONS,
     {"keep", CLI_OPTION_KEEP, NULL, "hold the lease afterwards"},
+    {"reuse", CLI_OPTION_REUSE, NULL,
+     "take up what an earlier run left, and leave it for the next"},
+    {"no-reuse", CLI_OPTION_NO_REUSE, NULL, "a resource of its own, whatever the environment says"},
     {"retain-on-failure", CLI_OPTION_RETAIN, NULL, "hold it when the command fails"},
     {"ttl", CLI_OPTION_TTL, "DURATION", "how long a held lease lives without use"},
     {"agent", CLI_OPTION_AGENT, "ID", "whom the run works for"},

@@ -109,6 +109,12 @@ cli_run_option(struct cli *cli, struct cli_run *run, int id)
         run->request.keep = true;
         session->policy = "keep";
         return 0;
+    case CLI_OPTION_REUSE:
+        session->reuse = 1;
+        return 0;
+    case CLI_OPTION_NO_REUSE:
+        session->reuse = 0;
+        return 0;
     case CLI_OPTION_RETAIN:
         run->request.retain_on_failure = true;
         session->policy = "retain_on_failure";

@@ -63,6 +63,8 @@ billet_environment_copy(struct billet_environment *to, const struct billet_envir
         .timeout_ns = from->timeout_ns,
         .kill_after_ns = from->kill_after_ns,
         .reuse = from->reuse,
+        .max_leases = from->max_leases,
+        .max_age_ns = from->max_age_ns,
         .redact_output = from->redact_output,
         .origin = {.line = from->origin.line, .column = from->origin.column},
     };
@@ -307,6 +309,8 @@ take_values(struct billet_environment *environment, const struct billet_values *
     environment->timeout_ns = billet_config_number(&config, "timeout", 0);
     environment->kill_after_ns = billet_config_number(&config, "kill_after", 0);
     environment->reuse = billet_config_number(&config, "reuse", 0) != 0;
+    environment->max_leases = billet_config_number(&config, "max_leases", 0);
+    environment->max_age_ns = billet_config_number(&config, "max_age", 0);
     environment->workspace_ignored = billet_config_number(&config, "workspace_ignored", 0) != 0;
     environment->redact_output = billet_config_number(&config, "redact_output", 1) != 0;
     return take_list(&config, "workspace_exclude", &environment->workspace_exclude) &&

@@ -45,6 +45,8 @@ struct billet_environment {
     int64_t timeout_ns;                       /* 0: none */
     int64_t kill_after_ns;
     bool reuse;
+    int64_t max_leases; /* 0: any number */
+    int64_t max_age_ns; /* of a resource that is reused; 0: any */
     bool redact_output;
 
     struct billet_origin origin; /* of the [environment NAME] header; text NULL when unknown */

@@ -318,8 +318,30 @@ billet_lease_retain(struct billet_lease_session *session, int64_t held_ttl_ns,
     return step(session, &change, "lease.retained", NULL, false, error);
 }
 
+/* NULL keeps it. */
+static int
+replace_text(char **text, const char *other, struct billet_error *error)
+{
+    char *copy = other != NULL ? strdup(other) : NULL;
+    if (other != NULL && copy == NULL)
+        return billet_error_no_memory(error);
+    if (copy != NULL) {
+        free(*text);
+        *text = copy;
+    }
+    return 0;
+}
+
 int
 billet_lease_resume(struct billet_lease_session *session, struct billet_error *error)
+{
+    static const struct billet_lease_taker same = {0};
+    return billet_lease_hand_over(session, &same, error);
+}
+
+int
+billet_lease_hand_over(struct billet_lease_session *session, const struct billet_lease_taker *taker,
+                       struct billet_error *error)
 {
     char owner[BILLET_OWNER_SIZE];
     int result = billet_owner_self(owner, error);
@@ -335,7 +357,16 @@ billet_lease_resume(struct billet_lease_session *session, struct billet_error *e
         .bump_generation = true,
         .ttl_ns = session->ttl_ns,
         .owner = owner,
+        .run = taker->run,
+        .issue = taker->issue,
+        .command = taker->command,
     };
+    if (result == 0)
+        result = replace_text(&session->lease.run, taker->run, error);
+    if (result == 0)
+        result = replace_text(&session->lease.issue, taker->issue, error);
+    if (result < 0)
+        return result;
     return step(session, &change, "lease.resumed", NULL, true, error);
 }
 

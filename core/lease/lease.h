@@ -93,6 +93,15 @@ int billet_lease_retain(struct billet_lease_session *session, int64_t held_ttl_n
                         const struct billet_lease_facts *facts, struct billet_error *error);
 /* retained -> active with this process as owner, fence and generation one higher. lease.resumed. */
 int billet_lease_resume(struct billet_lease_session *session, struct billet_error *error);
+/* The same for another run: its ids and command become the lease's, and those of the rows of this
+ * step. Strings NULL: as they were. After a failure the session is only to be freed. */
+struct billet_lease_taker {
+    const char *run;
+    const char *issue;
+    const char *command;
+};
+int billet_lease_hand_over(struct billet_lease_session *session,
+                           const struct billet_lease_taker *taker, struct billet_error *error);
 /* T3: acquiring, active or retained -> releasing. facts may be NULL; reason, when something went
  * wrong, or NULL. Somebody else than the owner takes the lease over (fence + 1). */
 int billet_lease_start_release(struct billet_lease_session *session,

@@ -3,9 +3,14 @@
  * exchange.c - push and pull: the workspace of a held lease brought up to date, one
  * way or the other, under the lock of the workspace.
  */
+#include <string.h>
+
+#include "base/cleanup.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "run/run.h"
+#include "run/session_private.h"
 
 static int
 take_up(struct billet_session *session, struct billet_context *context,
@@ -30,6 +35,16 @@ finish(struct billet_session *session, struct billet_run_result *result)
     result->sent_bytes = session->travel.sent_bytes;
     result->report_is_whole = session->travel.returned;
     billet_session_close(session);
+}
+
+bool
+billet_run_travels(const struct billet_lease *lease)
+{
+    cleanup_json json_t *facts = NULL;
+    if (lease->workspace[0] != '\0' && lease->facts[0] != '\0')
+        billet_json_parse(lease->facts, strlen(lease->facts), &facts, NULL);
+    return billet_workspace_mode_by_name(billet_json_string(facts, BILLET_MODE_FACT, "")) >=
+           BILLET_WORKSPACE_OVERLAY;
 }
 
 int

@@ -115,7 +115,7 @@ billet_run(struct billet_context *context, const struct billet_run_request *requ
     if (status == 0)
         status = check_interrupted(&request->session, &result->ending, error);
     struct billet_session_exec exec = request->exec;
-    exec.last = !request->keep && !request->retain_on_failure;
+    exec.last = !request->keep && !request->retain_on_failure && !session.reuse;
     if (status == 0)
         status = billet_session_exec(&session, &exec, &result->ending, error);
     if (status < 0) {
@@ -125,7 +125,7 @@ billet_run(struct billet_context *context, const struct billet_run_request *requ
         result->ran = true;
         tell_end(request->exec.status_fd, &result->ending);
         take_back(&session, result);
-        if (request->keep)
+        if (request->keep || session.reuse)
             disposition = BILLET_DISPOSE_KEEP;
         else if (request->retain_on_failure && !succeeded(&result->ending))
             disposition = BILLET_DISPOSE_STOP;
@@ -137,6 +137,7 @@ billet_run(struct billet_context *context, const struct billet_run_request *requ
         int ended = billet_session_end(
             &session, disposition, held_ttl(context, request->held_ttl_ns), &result->release_error);
         result->held = ended == 0 && disposition != BILLET_DISPOSE_DESTROY;
+        result->reused = session.reused;
     }
     memcpy(result->step_ns, session.step_ns, sizeof(result->step_ns));
     billet_session_close(&session);

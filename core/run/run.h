@@ -21,6 +21,7 @@ struct billet_run_result {
     struct billet_ending ending;
     bool ran;                          /* the command ended by itself or by billet's doing */
     bool held;                         /* the lease is still there */
+    bool reused;                       /* it came from an earlier run */
     struct billet_error release_error; /* class 0 when the end went well */
     struct billet_error return_error;  /* class 0 when the changes were brought back, or none had
                                           to be */
@@ -50,6 +51,9 @@ int billet_run_on_lease(struct billet_context *context,
                         const struct billet_session_request *request, const char *lease,
                         const struct billet_session_exec *exec, struct billet_run_result *result,
                         struct billet_error *error);
+
+/* Whether the workspace of the lease was carried there, so that changes may have to come back. */
+bool billet_run_travels(const struct billet_lease *lease);
 
 /* On a held lease: end what runs on it, and merge what changed there into the workspace (again:
  * then begin anew from it); or send what changed here. result->workspace_mode below

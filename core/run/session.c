@@ -143,7 +143,11 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
     if (result == 0)
         result = billet_session_await_driver(session, error);
     if (result == 0)
+        result = billet_session_choose_reuse(session, error);
+    if (result == 0)
         result = billet_session_choose_mode(session, error);
+    if (result == 0)
+        result = billet_session_check_reuse(session, error);
     if (result == 0 && session->workspace_mode == BILLET_WORKSPACE_IN_PLACE &&
         session->workspace == NULL && (session->info->capabilities & BILLET_CAN_SHARE_FILES) != 0)
         result = billet_session_open_workspace(session, ".", error);
@@ -234,7 +238,7 @@ begin_lease(struct billet_session *session, struct billet_error *error)
         .agent = (char *)(uintptr_t)request->agent,
         .issue = (char *)(uintptr_t)request->issue,
         .workspace = session->workspace,
-        .policy = (char *)(uintptr_t)request->policy,
+        .policy = (char *)(uintptr_t)(session->reuse ? BILLET_REUSE_POLICY : request->policy),
         .configuration = settings,
         .directory =
             session->workspace_mode == BILLET_WORKSPACE_IN_PLACE ? session->workspace : NULL,
@@ -252,13 +256,21 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
 {
     struct billet_driver_lease made = {0};
     int64_t start = billet_clock_monotonic();
+    int result = session->reuse ? billet_session_take_up(session, error) : 0;
+    if (session->reused || result < 0) {
+        session->step_ns[BILLET_STEP_ACQUIRE] = billet_clock_monotonic() - start;
+        return result;
+    }
     billet_uuid_make(session->lease_id);
-    int result = billet_session_travel_begin(session, error);
+    result = billet_session_travel_begin(session, error);
     if (result == 0)
         result = begin_lease(session, error);
     if (result < 0)
         return result;
     session->made = true;
+    result = billet_session_wait_turn(session, error);
+    if (result < 0)
+        return result;
     billet_session_fill_identity(session);
     result = billet_session_resolve_secrets(session, error);
     if (result < 0)
@@ -294,8 +306,8 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
 
 /* ---- realize, provision ----------------------------------------------------------- */
 
-static int
-beat(void *context, struct billet_error *error)
+int
+billet_session_beat(void *context, struct billet_error *error)
 {
     struct billet_session *session = context;
     struct billet_error problem = BILLET_ERROR_INIT;
@@ -340,7 +352,7 @@ billet_session_drive(struct billet_session *session, const struct billet_session
         .status_fd = quiet ? -1 : exec->status_fd,
         .signals = session->request->signals,
         .beat_every_ns = session->lease.ttl_ns / BEATS_PER_TTL,
-        .beat = beat,
+        .beat = billet_session_beat,
         .beat_context = session,
     };
     int result = billet_drive(&drive, ending, error);
@@ -385,7 +397,10 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
     if (facts == NULL)
         facts = json_object();
     if (json_object_set_new(facts, BILLET_MODE_FACT,
-                            json_string(billet_workspace_mode_name(session->workspace_mode))) != 0)
+                            json_string(billet_workspace_mode_name(session->workspace_mode))) !=
+            0 ||
+        (session->reuse &&
+         json_object_set_new(facts, BILLET_REUSE_FACT, json_string(session->reuse_key)) != 0))
         return billet_error_no_memory(error);
     result = merge_facts(have, facts, facts_text, error);
     if (result == 0)

@@ -45,6 +45,8 @@ struct billet_session_request {
     billet_progress *progress; /* of transfers; or NULL */
     void *progress_context;
     bool exchange; /* attach to push or pull: under the lock of the workspace, runs nothing */
+    int reuse;     /* 1: take up, and leave behind, a lease for others of its kind; 0: never; -1: as
+                      the environment says */
     bool no_wait;  /* fail with workspace_busy at once while another run works on the workspace */
 };
 
@@ -66,7 +68,10 @@ struct billet_session {
     struct billet_travel travel;
     struct billet_strings variables; /* what the command gets, but for secrets */
     struct billet_run_secrets secrets;
-    char *outcome; /* JSON of the last command's ending, or NULL */
+    char *outcome;      /* JSON of the last command's ending, or NULL */
+    bool reuse;         /* this lease is one of those that go from run to run */
+    bool reused;        /* it came from another run */
+    char reuse_key[40]; /* what the resource was made from */
     bool realized;
     bool held;   /* the driver has a handle for this lease */
     bool shared; /* a second user beside the owner: changes no state */

@@ -48,6 +48,27 @@ int billet_session_refuse_dangerous(const struct billet_session *session,
 int billet_session_add_facts(struct billet_session *session, json_t *facts,
                              struct billet_error *error);
 
+/* session_reuse.c. Whether this session takes part, and with which workspace mode; before the mode
+ * is chosen. */
+int billet_session_choose_reuse(struct billet_session *session, struct billet_error *error);
+/* After the mode is chosen: what is reused has its workspace bound, or in place. */
+int billet_session_check_reuse(struct billet_session *session, struct billet_error *error);
+/* Take up a retained lease that was made alike, if there is one: then session->reused, and the
+ * resource is ready for commands. Those that were made otherwise, or are too old or gone, are
+ * ended; one of which nobody knows is left as it was. */
+int billet_session_take_up(struct billet_session *session, struct billet_error *error);
+/* End a retained lease, unless somebody else is faster; what goes wrong is logged. */
+void billet_session_end_retained(struct billet_session *session, const char *id,
+                                 const char *reason);
+/* Begun lease: wait until fewer than max_leases older ones of the environment live. */
+int billet_session_wait_turn(struct billet_session *session, struct billet_error *error);
+
+/* The lease's heartbeat, as often as it is called; fails when the lease is lost. */
+int billet_session_beat(void *context, struct billet_error *error);
+/* Among the lease's facts: what its resource was made from. */
+#define BILLET_REUSE_FACT "reuse_key"
+#define BILLET_REUSE_POLICY "reuse"
+
 /* One command with the lease's heartbeat. quiet: nothing goes to the status channel. */
 int billet_session_drive(struct billet_session *session, const struct billet_session_exec *exec,
                          bool quiet, struct billet_ending *ending, struct billet_error *error);

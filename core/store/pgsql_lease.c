@@ -132,6 +132,8 @@ pgsql_lease_change(struct billet_store *store, const struct billet_lease_change 
     pgsql_number(&call, billet_lease_state_is_final(change->state));
     pgsql_operation(&call, change->id);
     pgsql_text(&call, rows);
+    pgsql_text_or_null(&call, change->run);
+    pgsql_text_or_null(&call, change->issue);
     code = pgsql_run(store, &call, &result, error);
     if (code < 0)
         return code;

@@ -73,6 +73,7 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
                  "ref=coalesce($8,ref),facts=coalesce($9,facts),directory=coalesce($10,directory),"
                  "owner=coalesce($11,owner),command=coalesce($12,command),"
                  "outcome=coalesce($13,outcome),reason=coalesce($14,reason),"
+                 "run=coalesce($20,run),issue=coalesce($21,issue),"
                  "cleanup_attempts=cleanup_attempts+$15::bigint,next_cleanup_ns=CASE WHEN "
                  "$15::bigint>0 THEN n.now+$16::bigint ELSE next_cleanup_ns END,updated_ns=n.now,"
                  "ended_ns=CASE WHEN $17::bigint>0 THEN n.now ELSE 0 END,operation=$18 FROM n "

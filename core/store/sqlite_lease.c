@@ -137,6 +137,8 @@ change_row(struct billet_store *store, const struct billet_lease_change *change,
     sqlite3_bind_int(statement, 15, change->count_cleanup);
     sqlite3_bind_int64(statement, 16, change->cleanup_delay_ns);
     sqlite3_bind_int(statement, 17, billet_lease_state_is_final(change->state));
+    sqlite_bind_text_or_null(statement, 18, change->run);
+    sqlite_bind_text_or_null(statement, 19, change->issue);
     int code = sqlite3_step(statement);
     if (code == SQLITE_ROW) {
         if (after != NULL) {

@@ -35,7 +35,8 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
         "expires_ns=CASE WHEN ?7>0 THEN " SQL_NOW "+?7 ELSE expires_ns END,"
         "ref=coalesce(?8,ref),facts=coalesce(?9,facts),directory=coalesce(?10,directory),"
         "owner=coalesce(?11,owner),command=coalesce(?12,command),outcome=coalesce(?13,outcome),"
-        "reason=coalesce(?14,reason),cleanup_attempts=cleanup_attempts+?15,"
+        "reason=coalesce(?14,reason),run=coalesce(?18,run),issue=coalesce(?19,issue),"
+        "cleanup_attempts=cleanup_attempts+?15,"
         "next_cleanup_ns=CASE WHEN ?15 THEN " SQL_NOW "+?16 ELSE next_cleanup_ns END,"
         "updated_ns=" SQL_NOW ",ended_ns=CASE WHEN ?17 THEN " SQL_NOW " ELSE 0 END "
         "WHERE id=?1 AND state=?2 AND fence=?3 RETURNING " LEASE_COLUMNS,

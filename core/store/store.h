@@ -78,6 +78,8 @@ struct billet_lease_change {
     const char *command;
     const char *outcome;
     const char *reason;
+    const char *run; /* whom it works for from now on */
+    const char *issue;
     bool count_cleanup; /* cleanup_attempts + 1, next_cleanup = now + cleanup_delay_ns */
     int64_t cleanup_delay_ns;
 };
