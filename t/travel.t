@@ -90,6 +90,7 @@ second" \
     billet exec "$lease" -- cat file
     is "$status/$stdout" 0/pushed "$mode: what is pushed is there"
     billet exec "$lease" -- sh -c 'echo last >last'
+    is "$status/$stderr" 0/ "$mode: what runs after a pull can write"
     billet lease release "$lease"
     is "$status/$(cat "$work/last")" 0/last "$mode: a release brings back what is left"
 

@@ -63,10 +63,9 @@ tell_facts(const struct billet_call *call, const struct billet_lease_handle *lea
 static void
 start_ahead(struct billet_lease_handle *lease, const struct sandbox_config *config)
 {
-    struct billet_error unsaid = BILLET_ERROR_INIT;
     /* One that was taken up may have a sandbox of another process: the first command finds it. */
     if (lease->identity.taken)
-        sandbox_resident_begin(host, lease, config, &unsaid);
+        sandbox_resident_start_ahead(host, lease, config);
 }
 
 static int32_t
@@ -123,8 +122,10 @@ release(const struct billet_call *call, struct billet_lease_handle *lease, int32
     int result = 0;
     if (disposition == BILLET_DISPOSE_DESTROY)
         result = sandbox_lease_end(host, lease, call->deadline_ns, error);
-    if (disposition == BILLET_DISPOSE_KEEP)
+    if (disposition == BILLET_DISPOSE_KEEP) {
         sandbox_resident_keep(lease);
+        sandbox_resident_await(lease, billet_monotonic_ns() + 5 * BILLET_NS_PER_SECOND);
+    }
     if (disposition == BILLET_DISPOSE_STOP)
         sandbox_resident_end(lease, billet_monotonic_ns() + 5 * BILLET_NS_PER_SECOND);
     if (disposition == BILLET_DISPOSE_STOP)
@@ -232,7 +233,10 @@ realize(const struct billet_call *call, struct billet_lease_handle *lease,
     lease->overlay_path[0] = '\0';
     if (args->mode == BILLET_WORKSPACE_OVERLAY)
         sandbox_overlay_adopt(host, lease);
-    if (args->mode != BILLET_WORKSPACE_NONE)
+    /* An upper directory that is made anew is made for the id that the sandbox will run as. */
+    if (args->mode == BILLET_WORKSPACE_OVERLAY && !lease->shared)
+        failed = sandbox_lease_identify(lease, &config, error);
+    if (failed == 0 && args->mode != BILLET_WORKSPACE_NONE)
         failed = take_workspace(lease, &config, args, error);
     if (failed == 0 && args->mode == BILLET_WORKSPACE_OVERLAY)
         failed = realize_overlay(call, lease, error);

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../common/cleanup.h"
@@ -30,6 +31,7 @@
 #define ATTR_NOSUID 0x2u
 #define ATTR_NODEV 0x4u
 #define ATTR_IDMAP 0x00100000u
+#define ADOPT_PATIENCE (2 * BILLET_NS_PER_SECOND)
 
 struct mount_attribute {
     uint64_t attr_set;
@@ -66,11 +68,47 @@ lock_id(int pool, const char *name)
     return -EWOULDBLOCK;
 }
 
+/* The id that the lease's files belong to already; whoever holds it, an earlier sandbox of the
+ * lease, is ending. fd of the lock, or an error. */
+static int
+lock_adopted(int pool, uint32_t id, const char *seed, struct billet_error *error)
+{
+    const int64_t limit_ns = billet_monotonic_ns() + ADOPT_PATIENCE;
+    char name[32];
+    int fd;
+    snprintf(name, sizeof(name), "%u", id);
+    while ((fd = lock_id(pool, name)) == -EWOULDBLOCK && billet_monotonic_ns() < limit_ns)
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    if (fd >= 0)
+        return fd;
+    if (fd != -EWOULDBLOCK)
+        return billet_fail_errno(error, 0, "io_failed", -fd, "cannot lock user id %u", id);
+    billet_fail(error, BILLET_CLASS_CAPACITY, "sandbox_ids_exhausted",
+                "user id %u, to which what lease %s changed belongs, is in use by another lease",
+                id, seed);
+    return billet_fail_hint(error, "'billet pull' brings the changes back, and the lease goes on "
+                                   "with another user id");
+}
+
+static int
+take_locked(struct sandbox_identity *identity, uint32_t id, int fd, int *pool)
+{
+    identity->taken = true;
+    identity->uid = id;
+    identity->gid = id;
+    identity->locked = id;
+    identity->lock_fd = fd;
+    identity->pool_fd = billet_take_fd(pool);
+    return 0;
+}
+
 int
 sandbox_identity_take(const struct sandbox_config *config, int directory_fd, const char *seed,
                       struct sandbox_identity *identity, struct billet_error *error)
 {
+    uid_t adopted = identity->adopted;
     *identity = (struct sandbox_identity)SANDBOX_IDENTITY_INIT;
+    identity->adopted = adopted;
     identity->uid = geteuid();
     identity->gid = getegid();
     identity->drop = identity->uid == 0;
@@ -84,6 +122,10 @@ sandbox_identity_take(const struct sandbox_config *config, int directory_fd, con
         openat(directory_fd, "uids", O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (pool < 0)
         return billet_fail_errno(error, 0, "io_failed", errno, "cannot open the directory of ids");
+    if (adopted >= config->uid_base && adopted - config->uid_base < config->uid_count) {
+        int fd = lock_adopted(pool, adopted, seed, error);
+        return fd < 0 ? fd : take_locked(identity, adopted, fd, &pool);
+    }
     uint32_t start = hash(seed) % config->uid_count;
     for (uint32_t i = 0; i < config->uid_count; i++) {
         uint32_t id = config->uid_base + (start + i) % config->uid_count;
@@ -92,15 +134,8 @@ sandbox_identity_take(const struct sandbox_config *config, int directory_fd, con
         int fd = lock_id(pool, name);
         if (fd < 0 && fd != -EWOULDBLOCK)
             return billet_fail_errno(error, 0, "io_failed", -fd, "cannot lock user id %u", id);
-        if (fd >= 0) {
-            identity->taken = true;
-            identity->uid = id;
-            identity->gid = id;
-            identity->locked = id;
-            identity->lock_fd = fd;
-            identity->pool_fd = billet_take_fd(&pool);
-            return 0;
-        }
+        if (fd >= 0)
+            return take_locked(identity, id, fd, &pool);
     }
     billet_fail(error, BILLET_CLASS_CAPACITY, "sandbox_ids_exhausted",
                 "all %u user ids from %u on are in use by leases", config->uid_count,

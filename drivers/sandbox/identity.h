@@ -33,7 +33,8 @@ struct sandbox_identity {
         .lock_fd = -1, .pool_fd = -1, .map_fd = -1 \
     }
 
-/* Take an id; directory_fd: where its lock file goes (made with mode 0700). seed spreads leases. */
+/* Take an id; directory_fd: where its lock file goes (made with mode 0700). seed spreads leases.
+ * identity->adopted, when set, is that id where it is one of the pool. */
 int sandbox_identity_take(const struct sandbox_config *config, int directory_fd, const char *seed,
                           struct sandbox_identity *identity, struct billet_error *error);
 void sandbox_identity_give_back(struct sandbox_identity *identity);

@@ -151,15 +151,11 @@ static void
 stage_workspace(const struct sandbox_launch *launch, int report)
 {
     bool user = !launch->identity->drop;
-    if (launch->overlay != NULL && launch->overlay->join_fd >= 0) {
-        if (sandbox_overlay_join(launch->overlay, user) < 0)
-            fail(report, STEP_OVERLAY);
-    } else if (!user) {
+    if (!user)
         stage(launch, report);
-    } else if (launch->overlay != NULL &&
-               sandbox_overlay_mount_user(launch->overlay, launch->work_fd) < 0) {
+    else if (launch->overlay != NULL &&
+             sandbox_overlay_mount_user(launch->overlay, launch->work_fd) < 0)
         fail(report, STEP_OVERLAY);
-    }
 }
 
 /* Lower what is higher; a limit that is already below stays. */

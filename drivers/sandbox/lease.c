@@ -165,22 +165,6 @@ open_noted(int directory, const char *file, pid_t *which)
     return fd;
 }
 
-int
-sandbox_lease_find(const struct billet_lease_handle *lease, const char *name)
-{
-    char file[64];
-    pid_t pid;
-    snprintf(file, sizeof(file), NOTE_PREFIX "%s", name);
-    return open_noted(lease->directory_fd, file, &pid);
-}
-
-const char *
-sandbox_lease_noted(const char *file)
-{
-    size_t length = strlen(NOTE_PREFIX);
-    return strncmp(file, NOTE_PREFIX, length) == 0 ? file + length : NULL;
-}
-
 static bool
 wait_end(int pidfd, int64_t deadline_ns)
 {

@@ -90,10 +90,6 @@ pid_t sandbox_lease_parent(pid_t pid);
 /* Kill a launcher, its child, which is process 1 of a sandbox or will be, before it: 0 once both
  * have ended, else 1. Nobody reaped the launcher yet, or pidfd is of the process that was meant. */
 int sandbox_lease_kill_launcher(pid_t pid, int pidfd, int64_t deadline_ns);
-/* A pidfd of a noted process while it is still that one, else -1. The name in a file's name, or
- * NULL when it is no note. */
-int sandbox_lease_find(const struct billet_lease_handle *lease, const char *name);
-const char *sandbox_lease_noted(const char *file);
 /* End what a launcher that is dead left in its session; how many are left. */
 int sandbox_lease_end_orphans(pid_t session, int64_t deadline_ns);
 

@@ -8,7 +8,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -27,8 +26,6 @@
 
 #define UPPER "upper"
 #define WORK "work"
-#define LOCK "overlay.lock"
-#define HOLDER "overlay-" /* of the note, followed by the number of the process */
 
 /* ---- removing ---------------------------------------------------------------------- */
 
@@ -246,12 +243,6 @@ sandbox_overlay_mount_root(const struct sandbox_overlay *overlay, const char *lo
     return lower < 0 ? -1 : mount_overlay(overlay, lower, false);
 }
 
-int
-sandbox_overlay_join(const struct sandbox_overlay *overlay, bool user)
-{
-    return setns(overlay->join_fd, user ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS);
-}
-
 /* ---- trying ------------------------------------------------------------------------- */
 
 static int
@@ -276,7 +267,7 @@ mount_for_trial(const struct billet_lease_handle *lease, const struct sandbox_ov
 static int
 try_mount(const struct billet_lease_handle *lease, const char *directory)
 {
-    const struct sandbox_overlay overlay = {.directory = directory, .join_fd = -1, .lock_fd = -1};
+    const struct sandbox_overlay overlay = {.directory = directory};
     int status = 0;
     pid_t parent = getpid();
     pid_t pid = fork();
@@ -403,30 +394,7 @@ sandbox_overlay_prepare(const struct billet_host *host, struct billet_lease_hand
     return unsupported(lease, second != -ENOENT ? -second : -result, error);
 }
 
-/* ---- one mount for all commands --------------------------------------------------------- */
-
-/* A process that has it mounted; notes of dead ones go. */
-static int
-find_holder(const struct billet_lease_handle *lease)
-{
-    int copy = openat(lease->directory_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    cleanup_dir DIR *entries = copy >= 0 ? fdopendir(copy) : NULL;
-    struct dirent *entry;
-    int found = -1;
-    if (entries == NULL) {
-        billet_close_fd(&copy);
-        return -1;
-    }
-    while (found < 0 && (entry = readdir(entries)) != NULL) {
-        const char *name = sandbox_lease_noted(entry->d_name);
-        if (name == NULL || strncmp(name, HOLDER, strlen(HOLDER)) != 0)
-            continue;
-        found = sandbox_lease_find(lease, name);
-        if (found < 0)
-            sandbox_lease_unnote(lease, name);
-    }
-    return found;
-}
+/* ---- one mount for one sandbox ------------------------------------------------------------ */
 
 int
 sandbox_overlay_begin(const struct billet_lease_handle *lease, struct sandbox_overlay *overlay,
@@ -436,35 +404,14 @@ sandbox_overlay_begin(const struct billet_lease_handle *lease, struct sandbox_ov
     if (lease->overlay_path[0] == '\0')
         return 0;
     overlay->directory = lease->overlay_path;
-    overlay->lock_fd =
-        openat(lease->directory_fd, LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int result = overlay->lock_fd < 0 ? -errno : 0;
-    while (result == 0 && flock(overlay->lock_fd, LOCK_EX) < 0)
-        result = errno == EINTR ? 0 : -errno;
-    if (result == 0)
-        overlay->join_fd = find_holder(lease);
-    if (result == 0 && overlay->join_fd < 0) {
-        cleanup_fd int directory =
-            open(lease->overlay_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        result = directory < 0 ? -errno : renew_work(directory);
-    }
-    if (result < 0) {
-        sandbox_overlay_begun(lease, overlay, 0);
-        return billet_fail_errno(error, 0, "sandbox_start_failed", -result,
-                                 "cannot prepare the overlay of the workspace");
-    }
-    return 0;
-}
-
-void
-sandbox_overlay_begun(const struct billet_lease_handle *lease, struct sandbox_overlay *overlay,
-                      pid_t pid)
-{
-    char name[32];
-    if (overlay->directory != NULL && pid > 0) {
-        snprintf(name, sizeof(name), HOLDER "%d", (int)pid);
-        sandbox_lease_note(lease, name, pid);
-    }
-    billet_close_fd(&overlay->join_fd);
-    billet_close_fd(&overlay->lock_fd);
+    /* What is left of an earlier sandbox, which nobody can reach any more, has it mounted still. */
+    int result = sandbox_lease_stop(lease->directory_fd, NULL, 0, error);
+    if (result < 0)
+        return result;
+    cleanup_fd int directory =
+        open(lease->overlay_path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    result = directory < 0 ? -errno : renew_work(directory);
+    return result < 0 ? billet_fail_errno(error, 0, "sandbox_start_failed", -result,
+                                          "cannot prepare the overlay of the workspace")
+                      : 0;
 }

@@ -8,8 +8,8 @@
  * RUNTIME/sandbox/ID/overlay where the state directory's file system cannot be an upper layer. An
  * ordinary user's mount is made in a user and mount namespace around bubblewrap's own, with the
  * attributes of overlayfs(5) in user.*; root's shows the lower layer through the id-mapped mount
- * and gives the upper one to the lease's user id. One mount serves all commands of a lease that run
- * at the same time: later ones enter the namespaces of an earlier one.
+ * and gives the upper one to the lease's user id. A lease has one sandbox at
+ * a time, and so one mount.
  */
 #ifndef SANDBOX_OVERLAY_H
 #define SANDBOX_OVERLAY_H
@@ -19,15 +19,13 @@
 #include "identity.h"
 #include "lease.h"
 
-/* What the launcher's child is to do. */
+/* What the launcher's child is to mount. */
 struct sandbox_overlay {
     const char *directory; /* holds upper and work; NULL: no overlay */
-    int join_fd;           /* pidfd of a process that has it mounted already, -1: mount it */
-    int lock_fd;           /* held while one is made or looked for */
 };
-#define SANDBOX_OVERLAY_INIT          \
-    {                                 \
-        .join_fd = -1, .lock_fd = -1, \
+#define SANDBOX_OVERLAY_INIT \
+    {                        \
+        .directory = NULL    \
     }
 
 /* After the workspace is known: make the directories (anew unless the handle is shared) and try to
@@ -39,18 +37,16 @@ int sandbox_overlay_prepare(const struct billet_host *host, struct billet_lease_
 /* Before the workspace is known: as whom an overlay that exists is used, by a shared handle. */
 void sandbox_overlay_adopt(const struct billet_host *host, struct billet_lease_handle *lease);
 
-/* Before a launch, and after it: pid is the launched process, 0: there is none. */
+/* Before a launch, by the one process that may start a sandbox of the lease: what is left of an
+ * earlier one is ended first, for two mounts of one upper directory must not be. */
 int sandbox_overlay_begin(const struct billet_lease_handle *lease, struct sandbox_overlay *overlay,
                           struct billet_error *error);
-void sandbox_overlay_begun(const struct billet_lease_handle *lease, struct sandbox_overlay *overlay,
-                           pid_t pid);
 
 /* In the launched process, safe between fork and exec. Enter namespaces of its own and mount the
  * overlay of the directory work_fd at SANDBOX_STAGE_WORK; root's has prepared SANDBOX_STAGE and
  * gives lower, where the id-mapped mount is. 0 or -1 with errno. */
 int sandbox_overlay_mount_user(const struct sandbox_overlay *overlay, int work_fd);
 int sandbox_overlay_mount_root(const struct sandbox_overlay *overlay, const char *lower);
-int sandbox_overlay_join(const struct sandbox_overlay *overlay, bool user);
 
 /* Remove the directories of a lease that nothing uses any more: 0 or -errno. */
 int sandbox_overlay_remove(const struct billet_host *host, const char *id);

@@ -264,6 +264,23 @@ sandbox_resident_keep(struct billet_lease_handle *lease)
     lease->identity.shared = lease->identity.shared || resident->kept;
 }
 
+/* Until its first word its start is tied to this process: the launched child dies with its parent
+ * up to the moment when it is bubblewrap. One that ends meanwhile is explained to the next command.
+ */
+void
+sandbox_resident_await(struct billet_lease_handle *lease, int64_t deadline_ns)
+{
+    struct sandbox_resident *resident = &lease->resident;
+    int64_t now;
+    while (sandbox_resident_is_ours(resident) && !resident->said_hello && resident->owner >= 0 &&
+           (now = billet_monotonic_ns()) < deadline_ns) {
+        struct pollfd entries[SANDBOX_RESIDENT_FDS];
+        sandbox_resident_prepare(resident, entries);
+        poll(entries, SANDBOX_RESIDENT_FDS, (int)((deadline_ns - now) / 1000000 + 1));
+        sandbox_resident_step(lease, entries);
+    }
+}
+
 static int
 explain_bwrap(const struct sandbox_resident *resident, struct billet_error *error)
 {
@@ -437,9 +454,10 @@ note_launcher(void *context, pid_t pid)
     return sandbox_lease_note(lease, note, pid);
 }
 
-int
-sandbox_resident_begin(const struct billet_host *host, struct billet_lease_handle *lease,
-                       const struct sandbox_config *config, struct billet_error *error)
+/* A lease that more than one process uses gets one that stays. */
+static int
+begin(const struct billet_host *host, struct billet_lease_handle *lease,
+      const struct sandbox_config *config, struct billet_error *error)
 {
     struct sandbox_resident *resident = &lease->resident;
     struct start start = {.arguments = -1,
@@ -470,7 +488,6 @@ sandbox_resident_begin(const struct billet_host *host, struct billet_lease_handl
         for (size_t i = 0; i < start.profile.file_count; i++)
             launch.fds[SANDBOX_FD_FILES + i] = start.profile.files[i];
         result = sandbox_launch_begin(&launch, &resident->launched, error);
-        sandbox_overlay_begun(lease, &overlay, result == 0 ? resident->launched.pid : 0);
         if (result < 0)
             sandbox_lease_unnote(lease, resident->note);
     }
@@ -533,12 +550,25 @@ start_one(const struct billet_host *host, struct billet_lease_handle *lease,
     }
     int result = knock(lease, connection);
     if (is_absent(result)) {
-        result = sandbox_resident_begin(host, lease, config, error);
+        result = begin(host, lease, config, error);
         if (result < 0)
             return result;
         result = knock(lease, connection); /* its door is there before it is */
     }
     return result < 0 ? cannot_reach(result, error) : 0;
+}
+
+void
+sandbox_resident_start_ahead(const struct billet_host *host, struct billet_lease_handle *lease,
+                             const struct sandbox_config *config)
+{
+    struct billet_error unsaid = BILLET_ERROR_INIT;
+    cleanup_fd int connection = -1;
+    cleanup_fd int lock = openat(lease->directory_fd, ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+    /* Another process is starting one, or has. */
+    if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0 || !is_absent(knock(lease, &connection)))
+        return;
+    begin(host, lease, config, &unsaid);
 }
 
 int

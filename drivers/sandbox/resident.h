@@ -45,10 +45,10 @@ struct sandbox_resident {
         .launched = SANDBOX_LAUNCHED_INIT, .owner = -1, .complaints = -1, .init_pidfd = -1, \
     }
 
-/* Start one for the lease, as it is realized now; does not wait until it is ready. A lease that
- * more than one process uses gets one that stays. */
-int sandbox_resident_begin(const struct billet_host *host, struct billet_lease_handle *lease,
-                           const struct sandbox_config *config, struct billet_error *error);
+/* Start one for the lease, as it is realized now, unless one is there or being started; does not
+ * wait until it is ready. Where it fails the first command tries again and says why. */
+void sandbox_resident_start_ahead(const struct billet_host *host, struct billet_lease_handle *lease,
+                                  const struct sandbox_config *config);
 /* A connection for one command, to one that this or another process started; starts one where there
  * is none. */
 int sandbox_resident_connect(const struct billet_host *host, struct billet_lease_handle *lease,
@@ -69,8 +69,9 @@ bool sandbox_resident_is_ours(const struct sandbox_resident *resident);
 void sandbox_resident_kill(struct billet_lease_handle *lease, bool force);
 /* Kill it and wait until nothing of it is left. False when the deadline came first. */
 bool sandbox_resident_end(struct billet_lease_handle *lease, int64_t deadline_ns);
-/* Let it stay when this process ends. */
+/* Let it stay when this process ends, which must not be before await has returned. */
 void sandbox_resident_keep(struct billet_lease_handle *lease);
+void sandbox_resident_await(struct billet_lease_handle *lease, int64_t deadline_ns);
 /* Why it ended or took no command; fills error in any case. */
 int sandbox_resident_explain(struct sandbox_resident *resident, struct billet_error *error);
 /* Forget it; what was not told to stay ends. */
