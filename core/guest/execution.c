@@ -44,7 +44,8 @@ struct guest_execution {
     size_t drain[2]; /* after the end: bytes that were there then */
     bool reaped, started, closed;
     struct billet_guest_exit result;
-    int stop; /* outcome that ends the command, 0: none */
+    int stop;    /* outcome that ends the command, 0: none */
+    bool let_go; /* it was cancelled: nobody need take what it has written */
     int64_t timeout_ns, kill_after_ns;
     int64_t timeout_at, kill_at, drain_until, give_up_at;
     bool killing;
@@ -464,6 +465,7 @@ guest_execution_take(struct guest_execution *execution, const struct billet_gues
     case BILLET_GUEST_SIGNAL:
         return take_signal(execution, frame);
     case BILLET_GUEST_CANCEL:
+        execution->let_go = true;
         begin_stop(execution, BILLET_OUTCOME_CANCELLED);
         return 0;
     case BILLET_GUEST_CLOSE:
@@ -701,7 +703,7 @@ guest_execution_turn(struct guest_execution *execution, bool alone)
     }
     /* Nobody takes what is left of a command that was cancelled. */
     for (int i = 0; i < 2; i++)
-        if (execution->stop == BILLET_OUTCOME_CANCELLED && execution->credit[i] == 0)
+        if (execution->let_go && execution->credit[i] == 0)
             end_output(execution, i);
     if (!execution->ended[0] || !execution->ended[1])
         return false;

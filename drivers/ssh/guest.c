@@ -16,61 +16,94 @@
 #include "../common/cleanup.h"
 #include "../common/fail.h"
 
-#define START_NS (30 * BILLET_NS_PER_SECOND)
 #define CLOSE_NS (6 * BILLET_NS_PER_SECOND)
-#define WRITE_NS (60 * BILLET_NS_PER_SECOND)
-#define READER_STACK (256 * 1024)
-/* Without a frame for three of these the guest ends itself. */
+#define CARRIER_STACK (256 * 1024)
+/* Without a frame for three keepalives the guest ends itself, and is taken for dead here; neither
+ * sooner than these. */
 #define SILENCES 3
+#define GUEST_SILENCE_LEAST_NS (15 * BILLET_NS_PER_SECOND)
+#define SILENCE_LEAST_NS (5 * BILLET_NS_PER_SECOND)
+/* What may wait to be written: input is held down by its credit, so more is a guest that does not
+ * read. */
+#define QUEUE_MAX (64u << 20)
 
 struct ssh_guest {
     pid_t pid; /* of the OpenSSH client */
     int pidfd;
-    int to, from;
-    int stop_fd;
-    atomic_int count;
+    int to, from; /* neither blocks */
+    int wake_fd;  /* the carrier is to look at the queue and at what follows */
+    atomic_bool stopping;
     atomic_bool lost;
-    int64_t ping_ns;
-    uint32_t silence_seconds;
-    pthread_t reader;
-    bool reading;
-    pthread_mutex_t writing;
-    pthread_mutex_t lock; /* guards channels and what is in them */
+    atomic_int count;
+    int64_t ping_ns, silence_ns;
+    pthread_t carrier;
+    bool carrying;
+    pthread_mutex_t writing; /* guards the queue; held for no longer than a write that does not
+                                block */
+    uint8_t *queue;
+    size_t queue_start, queue_end, queue_capacity;
+    pthread_mutex_t lock; /* guards what follows, and what is in the channels */
     struct ssh_channel *channels;
     uint32_t last;
+    const char *wrong; /* how the guest broke the rules */
     char magic[sizeof(BILLET_GUEST_MAGIC) + BILLET_GUEST_NONCE + 2];
     struct billet_guest_decoder decoder;
 };
 
+static void
+signal_fd(int fd)
+{
+    uint64_t one = 1;
+    while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+        ;
+}
+
 /* ---- frames to the guest --------------------------------------------------------------------- */
 
-static int
-write_all(struct ssh_guest *guest, struct iovec *parts, int count)
+static bool
+queue_bytes(struct ssh_guest *guest, const uint8_t *bytes, size_t size)
 {
-    int64_t deadline = billet_monotonic_ns() + WRITE_NS;
-    while (count > 0) {
-        ssize_t put = writev(guest->to, parts, count);
-        if (put < 0 && (errno == EAGAIN || errno == EINTR)) {
-            struct pollfd fds[2] = {{.fd = guest->to, .events = POLLOUT},
-                                    {.fd = guest->pidfd, .events = POLLIN}};
-            int64_t left = (deadline - billet_monotonic_ns()) / 1000000;
-            if (left <= 0 || poll(fds, 2, (int)left + 1) < 0 || fds[1].revents != 0)
-                return -EPIPE;
-            continue;
-        }
-        if (put < 0)
-            return -errno;
-        while (count > 0 && (size_t)put >= parts->iov_len) {
-            put -= (ssize_t)parts->iov_len;
-            parts++;
-            count--;
-        }
-        if (count > 0) {
-            parts->iov_base = (char *)parts->iov_base + put;
-            parts->iov_len -= (size_t)put;
-        }
+    size_t held = guest->queue_end - guest->queue_start;
+    if (guest->queue_start > 0 && guest->queue_capacity - guest->queue_end < size) {
+        memmove(guest->queue, guest->queue + guest->queue_start, held);
+        guest->queue_start = 0;
+        guest->queue_end = held;
     }
-    return 0;
+    if (guest->queue_capacity - guest->queue_end < size) {
+        size_t wanted = 2 * held > held + size ? 2 * held : held + size;
+        uint8_t *grown = wanted <= QUEUE_MAX ? realloc(guest->queue, wanted) : NULL;
+        if (grown == NULL)
+            return false;
+        guest->queue = grown;
+        guest->queue_capacity = wanted;
+    }
+    memcpy(guest->queue + guest->queue_end, bytes, size);
+    guest->queue_end += size;
+    return true;
+}
+
+/* What goes without waiting, with writing held. */
+static void
+flush_queue(struct ssh_guest *guest)
+{
+    while (guest->queue_start < guest->queue_end) {
+        ssize_t put = write(guest->to, guest->queue + guest->queue_start,
+                            guest->queue_end - guest->queue_start);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0 && errno != EAGAIN)
+            atomic_store(&guest->lost, true);
+        if (put < 0)
+            return;
+        guest->queue_start += (size_t)put;
+    }
+    guest->queue_start = guest->queue_end = 0;
+    /* One large command is no reason to hold its bytes for ever. */
+    if (guest->queue_capacity > (1u << 20)) {
+        free(guest->queue);
+        guest->queue = NULL;
+        guest->queue_capacity = 0;
+    }
 }
 
 int
@@ -79,25 +112,22 @@ ssh_guest_send(struct ssh_guest *guest, uint16_t type, uint16_t stream, uint32_t
 {
     uint8_t header[BILLET_GUEST_HEADER];
     billet_guest_header(header, type, stream, channel, (uint32_t)size);
-    struct iovec parts[2] = {{.iov_base = header, .iov_len = sizeof(header)},
-                             {.iov_base = (void *)(uintptr_t)payload, .iov_len = size}};
     pthread_mutex_lock(&guest->writing);
     /* Half a frame would spoil all that follow. */
-    if (!atomic_load(&guest->lost) && write_all(guest, parts, size > 0 ? 2 : 1) < 0)
+    if (!atomic_load(&guest->lost) && (!queue_bytes(guest, header, sizeof(header)) ||
+                                       (size > 0 && !queue_bytes(guest, payload, size))))
         atomic_store(&guest->lost, true);
+    if (!atomic_load(&guest->lost))
+        flush_queue(guest);
+    bool lost = atomic_load(&guest->lost);
+    bool rest = guest->queue_start < guest->queue_end;
     pthread_mutex_unlock(&guest->writing);
-    return atomic_load(&guest->lost) ? -BILLET_CLASS_LOST : 0;
+    if (lost || rest)
+        signal_fd(guest->wake_fd);
+    return lost ? -BILLET_CLASS_LOST : 0;
 }
 
 /* ---- frames from the guest ------------------------------------------------------------------- */
-
-static void
-wake(struct ssh_channel *channel)
-{
-    uint64_t one = 1;
-    while (write(channel->event_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-        ;
-}
 
 /* -1: the guest sends more than it may. */
 static int
@@ -120,6 +150,27 @@ store(struct ssh_channel *channel, const struct billet_guest_frame *frame)
     return 0;
 }
 
+/* The end of a command as the guest tells it is one that there can be. */
+static bool
+is_possible(const struct billet_guest_exit *end)
+{
+    switch (end->outcome) {
+    case BILLET_OUTCOME_EXITED:
+        return end->value >= 0 && end->value <= 255;
+    case BILLET_OUTCOME_SIGNALLED:
+        return end->value >= 1 && end->value <= 64;
+    case BILLET_OUTCOME_TIMED_OUT:
+    case BILLET_OUTCOME_CANCELLED:
+    case BILLET_OUTCOME_NOT_FOUND:
+    case BILLET_OUTCOME_NOT_INVOCABLE:
+    case BILLET_GUEST_OUTCOME_DIRECTORY:
+    case BILLET_GUEST_OUTCOME_FAILED:
+        return end->value >= 0;
+    default:
+        return false;
+    }
+}
+
 static int
 take_channel_frame(struct ssh_channel *channel, const struct billet_guest_frame *frame)
 {
@@ -127,19 +178,21 @@ take_channel_frame(struct ssh_channel *channel, const struct billet_guest_frame 
         return -1;
     switch (frame->type) {
     case BILLET_GUEST_STARTED:
-        if (frame->size != 8)
+        if (frame->size != 8 || channel->started)
             return -1;
         channel->started = true;
         channel->pid = (int64_t)billet_guest_get(frame->payload, 8);
         return 0;
     case BILLET_GUEST_DATA:
         return store(channel, frame);
-    case BILLET_GUEST_EOF:
-        if (frame->stream == 0)
-            channel->input_unwanted = true;
-        else
-            channel->arrivals[frame->stream - 1].ended = true;
+    case BILLET_GUEST_EOF: {
+        bool *ended = frame->stream == 0 ? &channel->input_unwanted
+                                         : &channel->arrivals[frame->stream - 1].ended;
+        if (*ended)
+            return -1;
+        *ended = true;
         return 0;
+    }
     case BILLET_GUEST_CREDIT: {
         uint64_t more = frame->size == 4 ? billet_guest_get(frame->payload, 4) : UINT64_MAX;
         if (frame->stream != 0 || more > BILLET_GUEST_WINDOW - channel->credit)
@@ -148,8 +201,10 @@ take_channel_frame(struct ssh_channel *channel, const struct billet_guest_frame 
         return 0;
     }
     case BILLET_GUEST_EXIT:
+        if (billet_guest_exit_read(frame, &channel->result) < 0 || !is_possible(&channel->result))
+            return -1;
         channel->over = true;
-        return billet_guest_exit_read(frame, &channel->result);
+        return 0;
     default:
         return -1;
     }
@@ -161,62 +216,110 @@ take_frame(struct ssh_guest *guest, const struct billet_guest_frame *frame)
     int result = 0;
     if (frame->type == BILLET_GUEST_PONG)
         return 0;
-    if (frame->channel == 0)
-        return -1;
     pthread_mutex_lock(&guest->lock);
+    if (frame->channel == 0 || frame->channel > guest->last)
+        result = -1;
     /* A channel that was closed here may still be spoken of. */
     for (struct ssh_channel *at = guest->channels; at != NULL; at = at->next) {
         if (at->number == frame->channel) {
             result = take_channel_frame(at, frame);
-            wake(at);
+            signal_fd(at->event_fd);
         }
     }
+    if (result < 0)
+        guest->wrong = "sent a frame that does not belong there";
     pthread_mutex_unlock(&guest->lock);
     return result;
 }
 
-static void *
-read_frames(void *argument)
+static void
+set_wrong(struct ssh_guest *guest, const char *wrong)
 {
-    struct ssh_guest *guest = argument;
+    pthread_mutex_lock(&guest->lock);
+    guest->wrong = wrong;
+    pthread_mutex_unlock(&guest->lock);
+}
+
+/* Until the guest has nothing more to say, breaks the rules, or is not wanted any more. */
+static void
+carry(struct ssh_guest *guest)
+{
     struct billet_guest_frame frame;
     int64_t next = billet_monotonic_ns() + guest->ping_ns;
-    int result = 0;
-    while (result == 0) {
+    int64_t asked = 0; /* since when a ping waits for any word of the guest */
+    for (;;) {
+        int result;
         while ((result = billet_guest_decode(&guest->decoder, &frame)) > 0)
             if (take_frame(guest, &frame) < 0)
-                break;
-        if (result != 0)
-            break;
-        struct pollfd fds[2] = {{.fd = guest->from, .events = POLLIN},
-                                {.fd = guest->stop_fd, .events = POLLIN}};
-        int64_t left = next - billet_monotonic_ns();
-        if (poll(fds, 2, left <= 0 ? 0 : (int)(left / 1000000) + 1) < 0 && errno != EINTR)
-            break;
-        if (fds[1].revents != 0)
-            break;
-        if (billet_monotonic_ns() >= next) {
-            ssh_guest_send(guest, BILLET_GUEST_PING, 0, 0, NULL, 0);
-            next = billet_monotonic_ns() + guest->ping_ns;
+                return;
+        if (result < 0) {
+            set_wrong(guest, "sent what is not a frame");
+            return;
         }
-        if (fds[0].revents == 0)
-            continue;
-        size_t room;
-        uint8_t *to = billet_guest_decoder_room(&guest->decoder, &room);
-        ssize_t got = to != NULL ? read(guest->from, to, room) : 0;
-        if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
-            break;
-        if (got > 0)
-            guest->decoder.end += (size_t)got;
+        pthread_mutex_lock(&guest->writing);
+        bool rest = guest->queue_start < guest->queue_end;
+        pthread_mutex_unlock(&guest->writing);
+        struct pollfd fds[3] = {{.fd = guest->from, .events = POLLIN},
+                                {.fd = guest->wake_fd, .events = POLLIN},
+                                {.fd = rest ? guest->to : -1, .events = POLLOUT}};
+        int64_t left = next - billet_monotonic_ns();
+        if (poll(fds, 3, left <= 0 ? 0 : (int)(left / 1000000) + 1) < 0 && errno != EINTR)
+            return;
+        uint64_t count;
+        if (fds[1].revents != 0)
+            (void)!read(guest->wake_fd, &count, sizeof(count));
+        if (fds[2].revents != 0) {
+            pthread_mutex_lock(&guest->writing);
+            flush_queue(guest);
+            pthread_mutex_unlock(&guest->writing);
+        }
+        int64_t now = billet_monotonic_ns();
+        if (fds[0].revents != 0) {
+            size_t room;
+            uint8_t *to = billet_guest_decoder_room(&guest->decoder, &room);
+            ssize_t got = to != NULL ? read(guest->from, to, room) : 0;
+            if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+                return;
+            if (got > 0) {
+                guest->decoder.end += (size_t)got;
+                asked = 0;
+            }
+        } else if (asked != 0 && now - asked >= guest->silence_ns) {
+            set_wrong(guest, "does not answer");
+            return;
+        }
+        if (atomic_load(&guest->stopping) || atomic_load(&guest->lost))
+            return;
+        if (now >= next) {
+            ssh_guest_send(guest, BILLET_GUEST_PING, 0, 0, NULL, 0);
+            next = now + guest->ping_ns;
+            asked = asked != 0 ? asked : now;
+        }
     }
+}
+
+static void *
+carry_frames(void *argument)
+{
+    struct ssh_guest *guest = argument;
+    carry(guest);
     atomic_store(&guest->lost, true);
     pthread_mutex_lock(&guest->lock);
     for (struct ssh_channel *at = guest->channels; at != NULL; at = at->next) {
         at->lost = true;
-        wake(at);
+        signal_fd(at->event_fd);
     }
     pthread_mutex_unlock(&guest->lock);
     return NULL;
+}
+
+const char *
+ssh_guest_wrong(struct ssh_guest *guest)
+{
+    pthread_mutex_lock(&guest->lock);
+    const char *wrong = guest->wrong;
+    pthread_mutex_unlock(&guest->lock);
+    return wrong;
 }
 
 /* ---- open, drop
@@ -337,36 +440,37 @@ greet(struct ssh_guest *guest, int64_t deadline, int cancel_fd)
     if (version > BILLET_GUEST_VERSION)
         version = BILLET_GUEST_VERSION;
     billet_guest_put(hello, version, 4);
-    billet_guest_put(hello + 4, guest->silence_seconds, 4);
+    int64_t silence =
+        guest->silence_ns > GUEST_SILENCE_LEAST_NS ? guest->silence_ns : GUEST_SILENCE_LEAST_NS;
+    billet_guest_put(hello + 4, (uint64_t)(silence / BILLET_NS_PER_SECOND), 4);
     return ssh_guest_send(guest, BILLET_GUEST_HELLO, 0, 0, hello, sizeof(hello)) < 0 ? -EPIPE : 0;
 }
 
 static int
-start_reader(struct ssh_guest *guest)
+start_carrier(struct ssh_guest *guest)
 {
     pthread_attr_t attributes;
     sigset_t all, saved;
     pthread_attr_init(&attributes);
 #if !defined(__SANITIZE_ADDRESS__)
-    pthread_attr_setstacksize(&attributes, READER_STACK);
+    pthread_attr_setstacksize(&attributes, CARRIER_STACK);
 #endif
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &saved);
-    int failed = pthread_create(&guest->reader, &attributes, read_frames, guest);
+    int failed = pthread_create(&guest->carrier, &attributes, carry_frames, guest);
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     pthread_attr_destroy(&attributes);
-    guest->reading = failed == 0;
+    guest->carrying = failed == 0;
     return -failed;
 }
 
 static void
 end_guest(struct ssh_guest *guest)
 {
-    if (guest->reading) {
-        uint64_t one = 1;
-        while (write(guest->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-            ;
-        pthread_join(guest->reader, NULL);
+    if (guest->carrying) {
+        atomic_store(&guest->stopping, true);
+        signal_fd(guest->wake_fd);
+        pthread_join(guest->carrier, NULL);
     }
     /* It reads the end of its input, ends what it is to end, and goes; then the client does. */
     billet_close_fd(&guest->to);
@@ -383,8 +487,9 @@ end_guest(struct ssh_guest *guest)
     }
     ssh_child_end(&guest->pid, &guest->pidfd);
     billet_close_fd(&guest->from);
-    billet_close_fd(&guest->stop_fd);
+    billet_close_fd(&guest->wake_fd);
     billet_guest_decoder_free(&guest->decoder);
+    free(guest->queue);
     pthread_mutex_destroy(&guest->writing);
     pthread_mutex_destroy(&guest->lock);
     free(guest);
@@ -400,27 +505,31 @@ ssh_guest_open(const struct billet_call *call, const struct ssh_settings *settin
     if (guest == NULL)
         return billet_fail(error, BILLET_CLASS_CAPACITY, "out_of_memory", "out of memory");
     guest->pidfd = guest->to = guest->from = -1;
-    guest->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    guest->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&guest->writing, NULL);
     pthread_mutex_init(&guest->lock, NULL);
     atomic_store(&guest->count, 1);
     guest->ping_ns = settings->keepalive_ns;
-    int64_t silence = settings->keepalive_ns / BILLET_NS_PER_SECOND * SILENCES;
-    guest->silence_seconds = silence < 15 ? 15 : (uint32_t)silence;
-    if (guest->stop_fd < 0 || !ssh_nonce(nonce)) {
+    guest->silence_ns = settings->keepalive_ns * SILENCES;
+    if (guest->silence_ns < SILENCE_LEAST_NS)
+        guest->silence_ns = SILENCE_LEAST_NS;
+    if (guest->wake_fd < 0 || !ssh_nonce(nonce)) {
         end_guest(guest);
         return billet_fail_errno(error, 0, "internal", errno, "cannot make random numbers");
     }
     snprintf(guest->magic, sizeof(guest->magic), "%s%s\n", BILLET_GUEST_MAGIC, nonce);
-    int64_t deadline = billet_monotonic_ns() + START_NS;
+    int64_t deadline = billet_monotonic_ns() + settings->connect_timeout_ns;
     if (call->deadline_ns != 0 && call->deadline_ns < deadline)
         deadline = call->deadline_ns;
     int status = start_client(guest, settings, keeper, path, nonce, error);
     if (status == 0) {
         int result = greet(guest, deadline, call->cancel_fd);
         if (result == 0)
-            result = start_reader(guest);
-        if (result < 0)
+            result = start_carrier(guest);
+        if (result == -ECANCELED)
+            status = billet_fail(error, BILLET_CLASS_CANCELLED, "cancelled",
+                                 "cancelled while billet-guest began on the host");
+        else if (result < 0)
             status = billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "ssh_remote_unusable",
                                        -result, "billet-guest does not begin on the host");
     }

@@ -2,9 +2,11 @@
 /*
  * guest.h - billet-guest serve at the far end of one session of the connection, and its channels.
  *
- * A thread takes the guest's frames and puts them where each channel's command waits; a command
- * that does not take its output holds up itself alone. Counted: whoever has a channel holds the
- * guest.
+ * A thread, the carrier, takes the guest's frames and puts them where each channel's command waits;
+ * a command that does not take its output holds up itself alone. It also writes what could not be
+ * written at once, so that nobody who sends ever waits. A guest that says what it may not, or
+ * nothing at all for three keepalives (at least 15 s), is lost. Counted: whoever has a channel
+ * holds the guest.
  */
 #ifndef DRIVERS_SSH_GUEST_H
 #define DRIVERS_SSH_GUEST_H
@@ -39,13 +41,15 @@ int ssh_guest_open(const struct billet_call *call, const struct ssh_settings *se
                    struct ssh_keeper *keeper, const char *path, struct ssh_guest **made,
                    struct billet_error *error);
 bool ssh_guest_is_alive(struct ssh_guest *guest);
+/* How the guest broke the rules ("sent ...", "does not ..."), NULL: it did not. */
+const char *ssh_guest_wrong(struct ssh_guest *guest);
 void ssh_guest_hold(struct ssh_guest *guest);
 /* The last one ends it; NULL is fine. */
 void ssh_guest_drop(struct ssh_guest *guest);
 /* What runs in the background stays when the guest ends. */
 void ssh_guest_keep(struct ssh_guest *guest);
 
-/* Frames to the guest: 0, or LOST without words: the guest is gone. */
+/* Frames to the guest, in order, without waiting: 0, or LOST without words: the guest is gone. */
 int ssh_guest_send(struct ssh_guest *guest, uint16_t type, uint16_t stream, uint32_t channel,
                    const void *payload, size_t size);
 

@@ -260,11 +260,17 @@ ssh_lease_guest(const struct billet_call *call, const struct ssh_settings *setti
         ssh_guest_drop(handle->serving);
         handle->serving = NULL;
     }
-    if (handle->serving == NULL && handle->guest[0] != '\0' &&
+    if (handle->serving == NULL && !handle->guest_refused &&
         ssh_guest_open(call, settings, handle->keeper, handle->guest, &handle->serving, &why) < 0) {
         char line[400];
         snprintf(line, sizeof(line), "going on without billet-guest: %.300s", why.message);
         ssh_host->log(ssh_host, BILLET_LOG_WARNING, line);
+        /* The wait for it is not to be paid again, unless it was the connection's fault or the
+         * caller went away. */
+        handle->guest_refused =
+            strcmp(why.code, "cancelled") != 0 &&
+            (call->deadline_ns == 0 || billet_monotonic_ns() < call->deadline_ns) &&
+            ssh_keeper_is_alive(handle->keeper);
     }
     if (handle->serving != NULL) {
         ssh_guest_hold(handle->serving);

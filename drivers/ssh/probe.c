@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "install.h"
 #include "keeper.h"
 #include "lease.h"
 
@@ -62,8 +63,8 @@ report_item(const char *item, void *context)
     if (strncmp(item, "tar ", 4) == 0) {
         bool there = strcmp(item + 4, "yes") == 0;
         check(call, there ? BILLET_CHECK_PASS : BILLET_CHECK_WARN, "tar",
-              there ? "files can be brought there and back" : "the host has no program tar",
-              "install tar on the host; without it no workspace can be brought there");
+              there ? "tar streams can be brought there and back" : "the host has no program tar",
+              "install tar on the host, if something is to be imported or exported there");
     } else if (strncmp(item, "flock ", 6) == 0) {
         bool there = strcmp(item + 6, "yes") == 0;
         check(call, there ? BILLET_CHECK_PASS : BILLET_CHECK_WARN, "lock",
@@ -94,6 +95,27 @@ report_item(const char *item, void *context)
         snprintf(message, sizeof(message), "%.200s", item + 7);
         check(call, BILLET_CHECK_PASS, "system", message, "");
     }
+}
+
+/* Whether commands will run through billet-guest; without it they do through the host's shell. */
+static void
+check_guest(const struct billet_call *call, struct ssh_keeper *keeper)
+{
+    struct ssh_guest_place place;
+    char message[400];
+    ssh_guest_find(keeper, call->deadline_ns, &place);
+    bool there = place.path[0] != '\0' || place.missing;
+    if (there)
+        snprintf(message, sizeof(message), "billet-guest for %s %s", ssh_keeper_machine(keeper),
+                 place.missing ? "is brought there with the first lease" : "runs there");
+    else
+        snprintf(message, sizeof(message),
+                 "there is none: %s; commands run through the host's shell, and no workspace can "
+                 "be carried there",
+                 place.why);
+    check(call, there ? BILLET_CHECK_PASS : BILLET_CHECK_WARN, "guest", message,
+          "install the billet-guest of the host's architecture beside billet's other programs, "
+          "and see that ~/.cache there is not mounted noexec");
 }
 
 /* Which of host key, key and way it was that failed. */
@@ -146,6 +168,7 @@ ssh_probe(const struct billet_call *call, struct billet_error *error)
                                          report_item, &look, &why) != 0)
         report_failure(call, &why);
     ssh_text_free(&request);
+    check_guest(call, keeper);
     ssh_keeper_close(keeper);
     return 0;
 }

@@ -272,7 +272,11 @@ wait_for_end(struct remote *remote)
                 pass_on(remote, i);
         int64_t now = billet_monotonic_ns();
         bool late = remote->give_up_at != 0 && now >= remote->give_up_at;
-        if (!over && (late || (remote->start_by != 0 && now >= remote->start_by)))
+        /* A command that has ended may wait for a reader here that takes its time. */
+        if (late && !remote->cancelled &&
+            ((waiting[0] && remote->out[0] >= 0) || (waiting[1] && remote->out[1] >= 0)))
+            remote->give_up_at = now + GRACE_NS;
+        else if (!over && (late || (remote->start_by != 0 && now >= remote->start_by)))
             return -BILLET_CLASS_TIMEOUT;
         /* It has ended; who cancels does not wait for a reader that does not read. */
         if (over && late && remote->cancelled)
@@ -300,13 +304,17 @@ no_end(struct remote *remote, struct ssh_keeper *keeper, const char *lease, cons
     ssh_keeper_said(keeper, said, sizeof(said));
     size_t length = strcspn(said, "\r\n");
     const char *when = remote->announced ? "ran a command" : "started a command";
+    const char *wrong = ssh_guest_wrong(remote->guest);
     if (ended) {
         billet_fail(error, BILLET_CLASS_LOST, "connection_lost",
-                    "billet-guest on the host ended while lease %s %s; the command was ended",
-                    lease, when);
+                    "billet-guest on the host %s while lease %s %s; the command was ended",
+                    wrong != NULL ? wrong : "ended", lease, when);
         error->retryable = !remote->announced;
-        return billet_fail_hint(error, "look whether the host is short of memory; the next command "
-                                       "starts billet-guest anew");
+        return billet_fail_hint(error, wrong != NULL
+                                           ? "look whether something there stops or replaces "
+                                             "it; the next command starts billet-guest anew"
+                                           : "look whether the host is short of memory; the "
+                                             "next command starts billet-guest anew");
     }
     billet_fail(error, BILLET_CLASS_LOST, "connection_lost",
                 "the connection to the host was lost while lease %s %s%s%.*s", lease, when,
@@ -331,13 +339,6 @@ conclude(const struct remote *remote, const char *directory, struct billet_exec_
         return billet_fail_errno(error, 0, "spawn_failed", end->value,
                                  "the host cannot start a process for %.200s",
                                  remote->args->argv[0]);
-    bool known = end->outcome >= BILLET_OUTCOME_EXITED &&
-                 end->outcome <= BILLET_OUTCOME_NOT_INVOCABLE && end->value >= 0;
-    if (!known || (end->outcome == BILLET_OUTCOME_EXITED && end->value > 255) ||
-        (end->outcome == BILLET_OUTCOME_SIGNALLED && (end->value < 1 || end->value > 64)))
-        return billet_fail(error, BILLET_CLASS_LOST, "connection_lost",
-                           "billet-guest on the host says what cannot be about the end of %.200s",
-                           remote->args->argv[0]);
     result->outcome = end->outcome;
     result->value = end->value;
     result->max_rss_bytes = end->max_rss_bytes;

@@ -37,9 +37,10 @@ struct billet_lease_handle {
     char directory[SSH_PATH_MAX];       /* where commands start */
     char locked[SSH_PATH_MAX];          /* the directory used in place, "": none */
     char guest[SSH_PATH_MAX];           /* billet-guest on the host, "": none */
-    pthread_mutex_t lock;               /* guards keeper and commands */
+    pthread_mutex_t lock;               /* guards what follows but the last two */
     struct ssh_keeper *keeper;          /* the connection */
     struct ssh_guest *serving;          /* the guest that runs there, NULL: none yet */
+    bool guest_refused;                 /* it is there and did not begin: not tried again */
     struct ssh_command *commands;
     atomic_uint counter;
     atomic_int busy; /* execs that use the connection */

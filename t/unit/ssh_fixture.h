@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -286,6 +287,11 @@ start_sshd(void)
         char log[128];
         snprintf(log, sizeof(log), "%s/sshd.log", scratch);
         setsid();
+        /* It must not outlive a test that dies, nor hold the pipe that the results go through. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        for (int i = 0; i < 3; i++)
+            dup2(null, i);
         execl(program, program, "-D", "-f", configuration, "-E", log, (char *)NULL);
         _exit(127);
     }
@@ -569,17 +575,13 @@ count_lease(const char *lease)
     return count_labelled(text);
 }
 
-/* Wait until a process of the lease can be counted: one that is just executing has no environment
- * to be counted by. */
-static inline bool
-lease_begins_within(const char *lease, int seconds)
+/* A process that is just executing has no environment to be counted by. */
+static inline void
+await_processes(const char *lease, int count)
 {
-    for (int i = 0; i < 20 * seconds; i++) {
-        if (count_lease(lease) > 0)
-            return true;
-        usleep(50000);
-    }
-    return false;
+    for (int i = 0; i < 1000 && count_lease(lease) != count; i++)
+        usleep(10000);
+    ck_assert_int_eq(count_lease(lease), count);
 }
 
 static inline bool

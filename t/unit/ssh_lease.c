@@ -54,8 +54,7 @@ START_TEST(release_ends_what_runs_and_keep_leaves_it)
     begin_as(users[_i]);
     struct billet_lease_handle *lease = acquire(&call_a, reference);
     run_shell(&call_a, lease, "echo kept >file; sleep 4721 </dev/null >/dev/null 2>&1 &", &outcome);
-    ck_assert(lease_begins_within(lease_a, 10));
-    ck_assert_int_eq(count_lease(lease_a), 1);
+    await_processes(lease_a, 1);
     assert_ok(driver->release(&call_a, lease, BILLET_DISPOSE_KEEP, &error));
     ck_assert_int_eq(count_lease(lease_a), 1);
     struct billet_resume args = {.struct_size = sizeof(args), .ref = reference};
@@ -506,9 +505,7 @@ START_TEST(what_a_killed_driver_left_is_ended_there)
             driver->exec(&call_a, made.handle, &exec, &result, &error);
         _exit(0);
     }
-    for (int i = 0; i < 100 && count_lease(lease_a) == 0; i++)
-        usleep(100000);
-    ck_assert_int_eq(count_lease(lease_a), 1);
+    await_processes(lease_a, 1);
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
     ck_assert(lease_ends_within(lease_a, 10));
