@@ -171,7 +171,7 @@ jobs=
 while [ "$n" -lt 8 ]; do
     n=$((n + 1))
     (
-        isolated "$billet_program" run -e sandbox -w "$scratch/work" -- sh -c "echo $n >at-once-$n; exit 3" >"$scratch/out/$n" 2>&1
+        isolated "$billet_program" run -e sandbox -w "$scratch/work" --workspace-mode bind -- sh -c "echo $n >at-once-$n; exit 3" >"$scratch/out/$n" 2>&1
         echo "$?" >>"$scratch/out/$n"
     ) &
     jobs="$jobs $!"
@@ -180,6 +180,18 @@ done
 wait $jobs
 is "$(cat "$scratch"/out/* | sort | uniq -c | tr -s ' ')" " 8 3" "eight sandboxes at once end as their commands do"
 is "$(cat "$scratch"/work/at-once-* | grep -c .)" 8 "and share the workspace"
+jobs=
+for n in 1 2 3; do
+    (
+        isolated "$billet_program" run -e sandbox -w "$scratch/work" -- sh -c 'cat turns; echo "$1" >>turns' sh "$n" 2>"$scratch/out/$n" >/dev/null
+        echo "$?" >>"$scratch/out/$n"
+    ) &
+    jobs="$jobs $!"
+done
+# shellcheck disable=SC2086
+wait $jobs
+is "$(sort "$scratch/work/turns" | tr -d '\n')" 123 "without a choice of mode one run at a time changes the workspace"
+is "$(grep -Lx 0 "$scratch"/out/[123])" "" "and each ends as its command does"
 nothing_left "after eight at once"
 
 # ---- refusals -------------------------------------------------------------------------------------

@@ -16,6 +16,40 @@ work=$scratch/work
 mkfifo "$scratch/fifo"
 exec 7<>"$scratch/fifo"
 
+# ---- without a choice of mode ----
+mkdir -p "$work/node_modules"
+echo 'out/' >"$work/.gitignore"
+billet run -e sandbox -w "$work" --json -- sh -c 'mkdir out; echo o >out/program; echo m >node_modules/m'
+if [ "$modes" = copy ]; then
+    is "$(json /workspace/mode)" bind "where no overlay can be mounted the directory itself is"
+    like "$(json /workspace/mode_reason)" overlay "and the reason is told"
+else
+    is "$(json /workspace/mode)" overlay "without a choice of mode it is an overlay"
+    is "$(json /workspace/mode_reason)" "" "for which there is no reason to give"
+fi
+is "$status/$(cat "$work/out/program" "$work/node_modules/m")" "0/o
+m" "what a build makes comes back, also where .gitignore names it"
+billet run -e sandbox -w "$scratch" --json -- true
+is "$status/$(json /workspace/mode)/$(json /workspace/mode_reason)" \
+    "0/bind/the workspace holds billet's own state directory" \
+    "a directory that holds billet's own state is no overlay"
+if is_root && [ "$modes" != copy ] && user_ready && as_user unshare --user --map-root-user true 2>/dev/null; then
+    as_user mkdir -p "$user_scratch/shared/deep/er"
+    as_user billet run -e sandbox -w "$user_scratch/shared" --json -- sh -c 'echo x >made'
+    is "$status/$(json /workspace/mode)" 0/overlay "an ordinary user's own tree is an overlay"
+    echo theirs >"$user_scratch/shared/deep/er/file"
+    chown "$tap_uid:0" "$user_scratch/shared/deep/er/file"
+    as_user billet run -v -e sandbox -w "$user_scratch/shared" --json -- sh -c 'echo y >>deep/er/file'
+    is "$status/$(json /workspace/mode)/$(json /workspace/mode_reason)" \
+        "0/bind/deep/er/file belongs to another user or group" \
+        "with a file of another group in it, it is the directory itself"
+    like "$stderr" 'workspace mode bind instead of overlay: deep/er/file' "and -v tells"
+    is "$(cat "$user_scratch/shared/deep/er/file")" "theirs
+y" "so that the command can change that file"
+else
+    skip 4 "needs root, an overlay and user namespaces"
+fi
+
 for mode in $modes; do
     rm -rf "$work"
     mkdir -p "$work/d" "$work/old"
@@ -75,6 +109,17 @@ second" \
     done
     billet run -e sandbox -w "$work" --workspace-mode "$mode" -- sh -c 'echo s >suid; chmod 0777 suid'
     is "$(stat -c %a "$work/suid")" 755 "$mode: what is writable by all comes back without that"
+
+    # ---- what stays behind ----
+    echo 'out/' >"$work/.gitignore"
+    billet run -e sandbox -w "$work" --workspace-mode "$mode" --json -- \
+        sh -c 'mkdir -p out; echo "$1" >out/program' sh "$mode"
+    if [ "$mode" = overlay ]; then
+        is "$status/$(cat "$work/out/program")" 0/overlay "$mode: what .gitignore names comes back"
+    else
+        not_ok "$mode: what .gitignore names stays behind" grep -q copy "$work/out/program"
+        like "$stderr" 'workspace_ignored' "$mode: and that is told"
+    fi
 
     # ---- held ----
     billet lease acquire -e sandbox -w "$work" --workspace-mode "$mode"

@@ -79,6 +79,19 @@ tell_item(const struct billet_report_item *item)
     }
 }
 
+/* What nobody excluded by name and yet is lost with the lease. */
+static bool
+is_surprising(const struct billet_report *report)
+{
+    for (size_t i = 0; i < report->count; i++) {
+        const struct billet_report_item *item = &report->items[i];
+        if (item->kind == BILLET_REPORT_SKIPPED &&
+            (item->reason == BILLET_REASON_IGNORED || item->reason == BILLET_REASON_HEAVY))
+            return true;
+    }
+    return false;
+}
+
 void
 cli_report_tell(const struct billet_report *report)
 {
@@ -91,8 +104,13 @@ cli_report_tell(const struct billet_report *report)
         }
     if (conflicts > CONFLICTS_TOLD)
         billet_log(BILLET_LOG_ERROR, "%zu conflicts altogether; --json lists more", conflicts);
-    if (report->totals[BILLET_REPORT_SKIPPED] > 0)
-        billet_log(BILLET_LOG_INFO, "%zu paths stayed behind (ignored, excluded or heavy)",
+    if (is_surprising(report))
+        billet_log(BILLET_LOG_WARNING,
+                   "%zu paths stayed behind that .gitignore names or that are heavy directories; "
+                   "workspace_ignored = yes brings them back",
+                   report->totals[BILLET_REPORT_SKIPPED]);
+    else if (report->totals[BILLET_REPORT_SKIPPED] > 0)
+        billet_log(BILLET_LOG_INFO, "%zu paths stayed behind (excluded)",
                    report->totals[BILLET_REPORT_SKIPPED]);
 }
 

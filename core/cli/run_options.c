@@ -183,6 +183,8 @@ static json_t *
 workspace_json(const struct billet_run_result *result)
 {
     json_t *object = json_pack("{s:s}", "mode", billet_workspace_mode_name(result->workspace_mode));
+    if (result->mode_reason[0] != '\0')
+        json_object_set_new(object, "mode_reason", billet_json_bytes(result->mode_reason));
     if (result->workspace_mode < BILLET_WORKSPACE_OVERLAY)
         return object;
     json_object_set_new(object, "sent_files", json_integer((json_int_t)result->sent_files));

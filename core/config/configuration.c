@@ -159,7 +159,7 @@ static const struct billet_option environment_options[] = {
      .type = BILLET_OPTION_BOOLEAN,
      .default_value = "no",
      .text = "Whether what .gitignore names, and directories like node_modules or .venv, travels "
-             "too."},
+             "too. With copy; an overlay always shows them and brings them back."},
     {.name = "timeout",
      .type = BILLET_OPTION_DURATION,
      .maximum = YEAR_NS,

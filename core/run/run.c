@@ -81,6 +81,7 @@ static void
 take_back(struct billet_session *session, struct billet_run_result *result)
 {
     result->workspace_mode = session->workspace_mode;
+    billet_text_copy(result->mode_reason, sizeof(result->mode_reason), session->mode_reason);
     result->sent_bytes = session->travel.sent_bytes;
     result->sent_files = session->travel.sent_files;
     if (billet_session_bring_back(session, &result->report, &result->return_error) < 0)

@@ -25,6 +25,7 @@ struct billet_run_result {
     struct billet_error return_error;  /* class 0 when the changes were brought back, or none had
                                           to be */
     int workspace_mode;                /* BILLET_WORKSPACE_* */
+    char mode_reason[256];             /* why it is not the one preferred, or "" */
     bool report_is_whole;              /* the changes are in the workspace */
     struct billet_report report;       /* of what was brought back; billet_report_free */
     uint64_t sent_bytes;               /* copied to the environment */

@@ -61,8 +61,9 @@ struct billet_session {
     char *workspace; /* absolute, or NULL */
     int workspace_fd;
     int workspace_mode;
-    bool mode_is_free; /* nobody asked for this one: another may do */
-    char lease_id[40]; /* made before the lease is */
+    bool mode_is_free;     /* nobody asked for this one: another may do */
+    char mode_reason[256]; /* why it is not the driver's first, or "" */
+    char lease_id[40];     /* made before the lease is */
     struct billet_travel travel;
     struct billet_strings variables; /* what the command gets, but for secrets */
     struct billet_run_secrets secrets;

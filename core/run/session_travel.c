@@ -43,13 +43,25 @@ is_far(const struct billet_session *session)
            (session->info->capabilities & BILLET_CAN_SHARE_FILES) == 0;
 }
 
+static bool
+has_bind(const struct billet_session *session)
+{
+    return (session->info->workspace_modes & (1u << BILLET_WORKSPACE_BIND)) != 0;
+}
+
 /* How a driver that shares files is handed core's own copy. */
 static int
 hand_mode(const struct billet_session *session)
 {
-    return (session->info->workspace_modes & (1u << BILLET_WORKSPACE_BIND)) != 0
-               ? BILLET_WORKSPACE_BIND
-               : BILLET_WORKSPACE_IN_PLACE;
+    return has_bind(session) ? BILLET_WORKSPACE_BIND : BILLET_WORKSPACE_IN_PLACE;
+}
+
+/* Nobody chose the overlay, and it will not do. */
+static void
+tell_other_mode(const struct billet_session *session)
+{
+    billet_log(BILLET_LOG_INFO, "workspace mode %s instead of overlay: %s",
+               billet_workspace_mode_name(session->workspace_mode), session->mode_reason);
 }
 
 static int
@@ -69,9 +81,11 @@ make_filter(struct billet_session *session, struct billet_error *error)
     struct billet_filter *filter = &session->travel.filter;
     billet_filter_free(filter);
     *filter = (struct billet_filter)BILLET_FILTER_INIT;
-    if (environment->workspace_ignored)
+    /* An overlay shows all there is, and what a build makes in it is expected back as with bind. */
+    bool overlay = session->workspace_mode == BILLET_WORKSPACE_OVERLAY;
+    if (overlay || environment->workspace_ignored)
         filter->flags |= BILLET_FILTER_WITH_IGNORED | BILLET_FILTER_WITH_HEAVY;
-    if (session->workspace_mode == BILLET_WORKSPACE_OVERLAY)
+    if (overlay)
         filter->flags |= BILLET_FILTER_WITH_GIT;
     int result = add_patterns(&filter->exclude, &environment->workspace_exclude, error);
     return result < 0 ? result
@@ -106,13 +120,19 @@ make_place(struct billet_session *session, struct billet_error *error)
 }
 
 /* What billet keeps for itself must neither be shown nor carried to a workload. */
-static int
-refuse_own_state(const struct billet_session *session, struct billet_error *error)
+static bool
+holds_own_state(const struct billet_session *session)
 {
     cleanup_free char *state = realpath(session->context->state_directory, NULL);
     size_t length = strlen(session->workspace);
-    if (state == NULL || strncmp(state, session->workspace, length) != 0 ||
-        (state[length] != '/' && state[length] != '\0'))
+    return state != NULL && strncmp(state, session->workspace, length) == 0 &&
+           (state[length] == '/' || state[length] == '\0');
+}
+
+static int
+refuse_own_state(const struct billet_session *session, struct billet_error *error)
+{
+    if (!holds_own_state(session))
         return 0;
     billet_error_set(error, BILLET_CLASS_CONFIG, "workspace_realization_failed",
                      "workspace %s holds billet's own state directory %s", session->workspace,
@@ -202,7 +222,19 @@ billet_session_travel_begin(struct billet_session *session, struct billet_error 
     if (!billet_session_travels(session) || session->travel.workspace != NULL)
         return 0;
     bool overlay = session->workspace_mode == BILLET_WORKSPACE_OVERLAY;
+    /* A home directory, say: its upper layer would lie in the lower one. */
+    if (overlay && session->mode_is_free && has_bind(session) && holds_own_state(session)) {
+        session->workspace_mode = BILLET_WORKSPACE_BIND;
+        billet_text_copy(session->mode_reason, sizeof(session->mode_reason),
+                         "the workspace holds billet's own state directory");
+        tell_other_mode(session);
+        return 0;
+    }
     int result = begin(session, overlay ? BILLET_BASELINE_TIME : BILLET_BASELINE_MANIFEST, error);
+    /* Root's overlay is mounted where every id is known. */
+    if (result == 0 && overlay && session->mode_is_free && geteuid() != 0)
+        session->travel.owners = billet_owners_begin(
+            billet_workspace_root(session->travel.workspace), geteuid(), getegid());
     if (result < 0 && strncmp(error->code, "workspace_", 10) != 0)
         return billet_session_step_failed(error, "workspace_realization_failed");
     return result;
@@ -289,19 +321,57 @@ copy_in(struct billet_session *session, struct billet_buffer *directory, json_t 
     return result < 0 ? result : hand_copy(session, directory, facts, error);
 }
 
+/* Nobody chose the overlay, and it will not do: the directory itself, or a copy. */
+static int
+without_overlay(struct billet_session *session, struct billet_buffer *directory, json_t **facts,
+                struct billet_error *error)
+{
+    struct billet_travel *travel = &session->travel;
+    bool bind = has_bind(session);
+    session->workspace_mode = bind ? BILLET_WORKSPACE_BIND : BILLET_WORKSPACE_COPY;
+    tell_other_mode(session);
+    if (!bind)
+        return copy_in(session, directory, facts, error);
+    billet_workspace_end(travel->workspace);
+    travel->workspace = NULL;
+    return ask_driver(session, BILLET_WORKSPACE_BIND, session->workspace_fd, session->workspace,
+                      directory, facts, error);
+}
+
+/* What the kernel would not copy up for an ordinary user is found before the command starts. */
+static bool
+has_strangers(struct billet_session *session)
+{
+    char *path = NULL;
+    struct billet_owners *owners = billet_steal(session->travel.owners);
+    int found = owners != NULL ? billet_owners_end(owners, &path) : 0;
+    cleanup_free char *owned = path;
+    char shown[160] = "";
+    if (owned != NULL)
+        billet_text_escape(shown, sizeof(shown), owned[0] != '\0' ? owned : ".");
+    if (found == BILLET_OWNERS_FOREIGN)
+        snprintf(session->mode_reason, sizeof(session->mode_reason),
+                 "%s belongs to another user or group", shown);
+    if (found == BILLET_OWNERS_UNKNOWN)
+        snprintf(session->mode_reason, sizeof(session->mode_reason),
+                 "whom all belongs to cannot be seen, at %s", shown);
+    return found != 0;
+}
+
 static int
 overlay_in(struct billet_session *session, struct billet_buffer *directory, json_t **facts,
            struct billet_error *error)
 {
     char since[32];
+    if (has_strangers(session))
+        return without_overlay(session, directory, facts, error);
     int result = ask_driver(session, BILLET_WORKSPACE_OVERLAY, session->workspace_fd,
                             session->workspace, directory, facts, error);
     if (result < 0 && session->mode_is_free &&
         strcmp(error->code, "sandbox_overlay_unsupported") == 0) {
-        billet_log(BILLET_LOG_WARNING, "%s; it is copied instead", error->message);
+        billet_text_copy(session->mode_reason, sizeof(session->mode_reason), error->message);
         billet_error_clear(error);
-        session->workspace_mode = BILLET_WORKSPACE_COPY;
-        return copy_in(session, directory, facts, error);
+        return without_overlay(session, directory, facts, error);
     }
     if (result < 0)
         return result;
@@ -586,6 +656,7 @@ void
 billet_session_travel_end(struct billet_session *session, bool ended)
 {
     struct billet_travel *travel = &session->travel;
+    billet_owners_cancel(billet_steal(travel->owners)); /* it looks at the workspace */
     billet_workspace_end(travel->workspace);
     travel->workspace = NULL;
     if (ended && travel->directory != NULL)

@@ -16,13 +16,13 @@
 #include "base/text.h"
 #include "run/session_private.h"
 
-/* The first that the driver has; COPY when it has none. An overlay cannot write files whose owner or
- * group an ordinary user's namespace does not map, so it has to be asked for. */
+/* The first that the driver has; COPY when it has none. Whether an overlay will do is seen when it
+ * is brought in. */
 static int
 preferred(uint64_t modes, bool here)
 {
-    static const int order[] = {BILLET_WORKSPACE_IN_PLACE, BILLET_WORKSPACE_BIND,
-                                BILLET_WORKSPACE_OVERLAY};
+    static const int order[] = {BILLET_WORKSPACE_IN_PLACE, BILLET_WORKSPACE_OVERLAY,
+                                BILLET_WORKSPACE_BIND};
     for (size_t i = here ? 0 : 1; i < sizeof(order) / sizeof(order[0]); i++)
         if ((modes & (UINT64_C(1) << order[i])) != 0)
             return order[i];

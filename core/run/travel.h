@@ -12,12 +12,14 @@
 
 #include "base/json.h"
 #include "run/context.h"
+#include "workspace/owners.h"
 #include "workspace/workspace.h"
 
 struct billet_session;
 
 struct billet_travel {
     struct billet_workspace *workspace; /* locked while not NULL */
+    struct billet_owners *owners;       /* while it is not known whether an overlay will do */
     struct billet_filter filter;
     char *upper;     /* of an overlay */
     char *directory; /* STATE/travel/LEASE, once it is needed */
@@ -38,7 +40,9 @@ int billet_session_travel_begin(struct billet_session *session, struct billet_er
 int billet_session_travel_lock(struct billet_session *session, struct billet_error *error);
 int billet_session_travel_resume(struct billet_session *session, const json_t *facts,
                                  struct billet_error *error);
-/* In place of the driver's realize; *facts are the driver's and what a later process needs. */
+/* In place of the driver's realize. Where nobody chose the mode and an overlay will not do, this
+ * decides on another and says why in session->mode_reason. *facts are the driver's and what a later
+ * process needs. */
 int billet_session_bring_in(struct billet_session *session, struct billet_buffer *directory,
                             json_t **facts, struct billet_error *error);
 /* The same for a lease that is there already: nothing is sent. */

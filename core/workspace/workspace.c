@@ -540,8 +540,13 @@ take_copy(struct billet_workspace *workspace, const struct billet_root *from,
             return billet_error_set(error, BILLET_CLASS_AUTH, "archive_refused",
                                     "what came back is refused: %s is a device, a FIFO or a socket",
                                     entry->path);
-        if (entry->type == BILLET_ENTRY_OTHER)
+        if (entry->type == BILLET_ENTRY_OTHER) {
+            /* It was left out on the way there, and so the command made it. */
+            if (entry->reason != BILLET_REASON_GIT)
+                result = billet_report_add(&workspace->arrival, BILLET_REPORT_SKIPPED, entry->path,
+                                           NULL, entry->reason, error);
             continue;
+        }
         if (needs_no_copy(was, entry)) {
             struct billet_entry same = *entry;
             same.device = same.inode = 0;

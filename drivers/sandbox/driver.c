@@ -204,10 +204,10 @@ take_workspace(struct billet_lease_handle *lease, const struct sandbox_config *c
 /* The core collects what is in the upper directory, once nothing of the lease runs any more. */
 static int
 realize_overlay(const struct billet_call *call, struct billet_lease_handle *lease,
-                struct billet_error *error)
+                const struct sandbox_config *config, struct billet_error *error)
 {
     char upper[PATH_MAX + 8];
-    int failed = sandbox_overlay_prepare(host, lease, error);
+    int failed = sandbox_overlay_prepare(host, lease, config, sandbox_resident_try, error);
     if (failed < 0)
         return failed;
     snprintf(upper, sizeof(upper), "%s/upper", lease->overlay_path);
@@ -234,13 +234,13 @@ realize(const struct billet_call *call, struct billet_lease_handle *lease,
     if (args->mode == BILLET_WORKSPACE_OVERLAY)
         sandbox_overlay_adopt(host, lease);
     /* An upper directory that is made anew is made for the id that the sandbox will run as. */
-    if (args->mode == BILLET_WORKSPACE_OVERLAY && !lease->shared)
+    if (args->mode == BILLET_WORKSPACE_OVERLAY && lease->identity.adopted == 0)
         failed = sandbox_lease_identify(lease, &config, error);
     if (failed == 0 && args->mode != BILLET_WORKSPACE_NONE)
         failed = take_workspace(lease, &config, args, error);
     if (failed == 0 && args->mode == BILLET_WORKSPACE_OVERLAY)
-        failed = realize_overlay(call, lease, error);
-    if (failed == 0)
+        failed = realize_overlay(call, lease, &config, error);
+    if (failed == 0 && args->mode != BILLET_WORKSPACE_OVERLAY)
         start_ahead(lease, &config);
     if (failed == 0)
         snprintf(result->directory, sizeof(result->directory), "%s",

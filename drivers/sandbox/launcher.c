@@ -410,5 +410,7 @@ sandbox_launch_result(struct sandbox_launched *launched, struct billet_error *er
     while ((got = read(launched->report, &failure, sizeof(failure))) < 0 && errno == EINTR)
         ;
     billet_close_fd(&launched->report);
+    if (got == (ssize_t)sizeof(failure) && failure.step == STEP_OVERLAY)
+        launched->overlay_errno = failure.sys_errno;
     return got == (ssize_t)sizeof(failure) ? explain(&failure, error) : 0;
 }

@@ -48,7 +48,8 @@ struct sandbox_launch {
 struct sandbox_launched {
     pid_t pid; /* a child of this process; 0: none */
     int pidfd;
-    int report; /* readable once it is known whether bwrap was executed; -1: it was */
+    int report;        /* readable once it is known whether bwrap was executed; -1: it was */
+    int overlay_errno; /* after the result: why the overlay could not be mounted, or 0 */
 };
 #define SANDBOX_LAUNCHED_INIT     \
     {                             \

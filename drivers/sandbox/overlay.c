@@ -263,11 +263,14 @@ mount_for_trial(const struct billet_lease_handle *lease, const struct sandbox_ov
     return sandbox_overlay_mount_root(overlay, SANDBOX_STAGE_LOWER);
 }
 
-/* Whether it can be mounted: 0 or -errno. The mount ends with the process that tried. */
-static int
-try_mount(const struct billet_lease_handle *lease, const char *directory)
+/* The mount ends with the process that tried. */
+int
+sandbox_overlay_try(const struct billet_host *host, struct billet_lease_handle *lease,
+                    const struct sandbox_config *config)
 {
-    const struct sandbox_overlay overlay = {.directory = directory};
+    const struct sandbox_overlay overlay = {.directory = lease->overlay_path};
+    (void)host;
+    (void)config;
     int status = 0;
     pid_t parent = getpid();
     pid_t pid = fork();
@@ -285,9 +288,9 @@ try_mount(const struct billet_lease_handle *lease, const char *directory)
     return WIFEXITED(status) ? -WEXITSTATUS(status) : -EINTR;
 }
 
-/* Make the directories in one place and try: 0 or -errno. */
+/* Make the directories in one place. */
 static int
-prepare_at(struct billet_lease_handle *lease, int site, const char *name, const char *path)
+make_at(struct billet_lease_handle *lease, int site, const char *name)
 {
     if (mkdirat(site, name, 0700) < 0 && errno != EEXIST)
         return -errno;
@@ -295,13 +298,7 @@ prepare_at(struct billet_lease_handle *lease, int site, const char *name, const 
     if (directory < 0)
         return -errno;
     int result = sandbox_lease_label(lease, directory);
-    if (result == 0)
-        result = make_directories(directory, lease);
-    if (result == 0)
-        result = try_mount(lease, path);
-    if (result == 0)
-        result = renew_work(directory);
-    return result;
+    return result == 0 ? make_directories(directory, lease) : result;
 }
 
 static int
@@ -361,10 +358,15 @@ sandbox_overlay_adopt(const struct billet_host *host, struct billet_lease_handle
 
 int
 sandbox_overlay_prepare(const struct billet_host *host, struct billet_lease_handle *lease,
+                        const struct sandbox_config *config, sandbox_overlay_trial *trial,
                         struct billet_error *error)
 {
     char path[2][PATH_MAX];
-    cleanup_fd int site = open_state_site(host, true);
+    cleanup_fd int state = open_state_site(host, true);
+    const struct {
+        int fd;
+        const char *name;
+    } sites[] = {{state, lease->id}, {lease->directory_fd, "overlay"}};
     struct stat status;
     int result = -ENOENT;
 
@@ -376,22 +378,19 @@ sandbox_overlay_prepare(const struct billet_host *host, struct billet_lease_hand
         memcpy(lease->overlay_path, path[existing], PATH_MAX);
         return 0;
     }
-    if (site >= 0 && path[0][0] != '\0')
-        result = prepare_at(lease, site, lease->id, path[0]);
-    if (result == 0) {
-        memcpy(lease->overlay_path, path[0], PATH_MAX);
-        return 0;
+    for (int i = 0; i < 2; i++) {
+        if (sites[i].fd < 0 || path[i][0] == '\0')
+            continue;
+        result = make_at(lease, sites[i].fd, sites[i].name);
+        memcpy(lease->overlay_path, path[i], PATH_MAX);
+        if (result == 0)
+            result = trial(host, lease, config);
+        if (result == 0)
+            return 0;
+        lease->overlay_path[0] = '\0';
+        sandbox_tree_remove(sites[i].fd, sites[i].name);
     }
-    if (site >= 0)
-        sandbox_tree_remove(site, lease->id);
-    int second =
-        path[1][0] != '\0' ? prepare_at(lease, lease->directory_fd, "overlay", path[1]) : -ENOENT;
-    if (second == 0) {
-        memcpy(lease->overlay_path, path[1], PATH_MAX);
-        return 0;
-    }
-    sandbox_tree_remove(lease->directory_fd, "overlay");
-    return unsupported(lease, second != -ENOENT ? -second : -result, error);
+    return unsupported(lease, -result, error);
 }
 
 /* ---- one mount for one sandbox ------------------------------------------------------------ */

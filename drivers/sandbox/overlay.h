@@ -28,10 +28,17 @@ struct sandbox_overlay {
         .directory = NULL    \
     }
 
+/* Whether the kernel mounts what lease->overlay_path names: 0 or -errno. By a process that only
+ * tries; sandbox_resident_try starts the sandbox itself. */
+typedef int sandbox_overlay_trial(const struct billet_host *host, struct billet_lease_handle *lease,
+                                  const struct sandbox_config *config);
+sandbox_overlay_trial sandbox_overlay_try;
+
 /* After the workspace is known: make the directories (anew unless the handle is shared) and try to
  * mount. Class UNAVAILABLE, code sandbox_overlay_unsupported, where the kernel or the file systems
  * cannot. lease->overlay_path names them afterwards. */
 int sandbox_overlay_prepare(const struct billet_host *host, struct billet_lease_handle *lease,
+                            const struct sandbox_config *config, sandbox_overlay_trial *trial,
                             struct billet_error *error);
 
 /* Before the workspace is known: as whom an overlay that exists is used, by a shared handle. */

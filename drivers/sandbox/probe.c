@@ -229,12 +229,13 @@ check_overlay(const struct probe *probe, struct billet_lease_handle *lease)
     snprintf(lease->work_path, sizeof(lease->work_path), "the workspace");
     mkdirat(lease->directory_fd, "lower", 0700);
     lease->work_fd = openat(lease->directory_fd, "lower", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (lease->work_fd >= 0 && sandbox_overlay_prepare(probe->host, lease, &error) == 0)
+    if (lease->work_fd >= 0 && sandbox_overlay_prepare(probe->host, lease, &probe->config,
+                                                       sandbox_overlay_try, &error) == 0)
         say(probe, BILLET_CHECK_PASS, "overlay", "",
-            "a workspace is shown as an overlay: nothing is copied");
+            "a workspace is shown as an overlay where no mode is chosen: nothing is copied");
     else
-        say(probe, BILLET_CHECK_WARN, "overlay", error.hint, "%s; it is copied to and fro instead",
-            error.message);
+        say(probe, BILLET_CHECK_WARN, "overlay", error.hint,
+            "%s; the directory itself is mounted instead", error.message);
     billet_close_fd(&lease->work_fd);
     lease->overlay_path[0] = '\0';
 }

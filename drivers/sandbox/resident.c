@@ -572,6 +572,22 @@ sandbox_resident_start_ahead(const struct billet_host *host, struct billet_lease
 }
 
 int
+sandbox_resident_try(const struct billet_host *host, struct billet_lease_handle *lease,
+                     const struct sandbox_config *config)
+{
+    struct billet_error unsaid = BILLET_ERROR_INIT;
+    struct sandbox_resident *resident = &lease->resident;
+    sandbox_resident_start_ahead(host, lease, config);
+    if (!sandbox_resident_is_ours(resident) ||
+        sandbox_launch_result(&resident->launched, &unsaid) == 0)
+        return 0;
+    int result = -resident->launched.overlay_errno;
+    sandbox_resident_end(lease, billet_monotonic_ns() + 5 * BILLET_NS_PER_SECOND);
+    sandbox_resident_free(resident);
+    return result;
+}
+
+int
 sandbox_resident_connect(const struct billet_host *host, struct billet_lease_handle *lease,
                          const struct sandbox_config *config, int64_t deadline_ns, int *connection,
                          struct billet_error *error)

@@ -5,6 +5,7 @@
 
 #include "base/spawn.h"
 #include "workspace/index.h"
+#include "workspace/owners.h"
 #include "workspace/path.h"
 #include "workspace/plan.h"
 #include "workspace/scan.h"
@@ -376,6 +377,53 @@ START_TEST(both_ways_of_resolving_agree)
 }
 END_TEST
 
+static int
+search_owners(uid_t uid, gid_t gid, char **path)
+{
+    struct billet_root root;
+    ck_assert_int_eq(billet_root_open(&root, at("work"), &error), 0);
+    struct billet_owners *owners = billet_owners_begin(&root, uid, gid);
+    ck_assert_ptr_nonnull(owners);
+    int result = billet_owners_end(owners, path);
+    billet_root_close(&root);
+    return result;
+}
+
+START_TEST(what_belongs_to_others_is_found_wherever_it_lies)
+{
+    char *path = NULL;
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
+    make_file(at("work/a"), "a");
+    ck_assert_int_eq(mkdir(at("work/d"), 0755), 0);
+    ck_assert_int_eq(mkdir(at("work/d/e"), 0755), 0);
+    make_file(at("work/d/e/f"), "f");
+    ck_assert_int_eq(search_owners(uid, gid, &path), 0);
+    ck_assert_ptr_null(path);
+    ck_assert_int_eq(search_owners(uid + 1, gid, &path), BILLET_OWNERS_FOREIGN);
+    ck_assert_str_eq(path, "");
+    free(path);
+    ck_assert_int_eq(search_owners(uid, gid + 1, &path), BILLET_OWNERS_FOREIGN);
+    free(path);
+    if (uid == 0) {
+        ck_assert_int_eq(lchown(at("work/d/e/f"), 0, gid + 1), 0);
+        ck_assert_int_eq(search_owners(uid, gid, &path), BILLET_OWNERS_FOREIGN);
+        ck_assert_str_eq(path, "d/e/f");
+        free(path);
+        ck_assert_int_eq(lchown(at("work/d/e/f"), 0, gid), 0);
+    }
+    /* Deeper than it goes: not known is not the same as none. */
+    char deep[2048] = "work";
+    for (int i = 0; i < 210; i++) {
+        strcat(deep, "/x");
+        ck_assert_int_eq(mkdir(at(deep), 0755), 0);
+    }
+    ck_assert_int_eq(search_owners(uid, gid, &path), BILLET_OWNERS_UNKNOWN);
+    ck_assert_ptr_nonnull(path);
+    free(path);
+}
+END_TEST
+
 START_TEST(hundred_thousand_files_are_scanned_in_bounded_memory)
 {
     struct billet_manifest manifest = BILLET_MANIFEST_INIT;
@@ -429,6 +477,7 @@ main(void)
     tcase_add_test(tests, a_write_in_the_same_tick_is_seen);
     tcase_add_test(tests, a_manifest_is_the_same_after_bytes_and_refuses_all_others);
     tcase_add_test(tests, both_ways_of_resolving_agree);
+    tcase_add_test(tests, what_belongs_to_others_is_found_wherever_it_lies);
     tcase_add_test(tests, hundred_thousand_files_are_scanned_in_bounded_memory);
     suite_add_tcase(suite, tests);
     return run_suite(suite);
