@@ -212,13 +212,14 @@ billet lease release "$lease"
 is "$status $(cat "$work/file")" "0 three" "the end of the lease brings the rest back"
 
 # ---- no guest ----
-rm -rf "$far/home/.cache"
-: >"$far/home/.cache"
+: >"$guest"
+chmod 0600 "$guest"
 billet run -e far -- sh -c 'exit 4'
 is "$status" 4 "without a guest commands run"
 billet run -e far -w "$work" -- true
 is "$status" 125 "and a workspace is not carried"
-like "$stderr" "there is no billet-guest: .*workspace = in_place" "which is said, with the remedy"
+like "$stderr" "there is no billet-guest: it cannot be run there" "which is said"
+like "$stderr" "workspace = in_place" "with the remedy"
 billet env probe far
 like "$stdout$stderr" "no workspace can be carried there" "the probe says it too"
 done_testing

@@ -191,14 +191,11 @@ run_guest(struct billet_session *session, const char **argv, far_work *produce, 
             continue;
         started[i] = pthread_create(&threads[i], NULL, work_on_end, &ends[i]) == 0;
         if (!started[i])
-            result = billet_error_set(error, BILLET_CLASS_CAPACITY, "internal",
-                                      "cannot start a thread");
+            result =
+                billet_error_set(error, BILLET_CLASS_CAPACITY, "internal", "cannot start a thread");
     }
-    const struct billet_session_exec exec = {.argv = argv,
-                                             .directory = "/",
-                                             .fds = {in[0], out[1], said},
-                                             .status_fd = -1,
-                                             .own = true};
+    const struct billet_session_exec exec = {
+        .argv = argv, .directory = "/", .fds = {in[0], out[1], said}, .status_fd = -1, .own = true};
     if (result == 0)
         result = billet_session_drive(session, &exec, true, &ending, error);
     billet_close(&in[0]);
@@ -211,7 +208,8 @@ run_guest(struct billet_session *session, const char **argv, far_work *produce, 
     return result < 0 ? result : conclude(session, argv[1], ends, &ending, said, error);
 }
 
-/* ---- what is there ---------------------------------------------------------------------------- */
+/* ---- what is there ----------------------------------------------------------------------------
+ */
 
 static int
 read_manifest(void *context, int fd, struct billet_error *error)
@@ -241,7 +239,8 @@ look(struct billet_session *session, const char *directory, bool filtered,
     return result;
 }
 
-/* ---- in ---------------------------------------------------------------------------------------- */
+/* ---- in ----------------------------------------------------------------------------------------
+ */
 
 struct sending {
     struct billet_far_send send;
@@ -261,12 +260,11 @@ send_tree(struct billet_session *session, const char *directory,
           struct billet_error *error)
 {
     const char *argv[] = {NULL, "receive", directory, NULL};
-    struct sending sending = {
-        .send = {.root = billet_workspace_root(session->travel.workspace),
-                 .target = target,
-                 .there = there,
-                 .progress = session->request->progress,
-                 .progress_context = session->request->progress_context}};
+    struct sending sending = {.send = {.root = billet_workspace_root(session->travel.workspace),
+                                       .target = target,
+                                       .there = there,
+                                       .progress = session->request->progress,
+                                       .progress_context = session->request->progress_context}};
     int result = billet_far_differs(&sending.send)
                      ? run_guest(session, argv, write_changes, NULL, &sending, error)
                      : 0;
@@ -289,11 +287,12 @@ billet_far_bring_in(struct billet_session *session, const char *directory,
         result = look(session, directory, false, &there, error);
     return result < 0
                ? result
-               : send_tree(session, directory,
-                           billet_workspace_baseline(session->travel.workspace), &there, error);
+               : send_tree(session, directory, billet_workspace_baseline(session->travel.workspace),
+                           &there, error);
 }
 
-/* ---- back -------------------------------------------------------------------------------------- */
+/* ---- back --------------------------------------------------------------------------------------
+ */
 
 struct receiving {
     struct billet_workspace *workspace;
@@ -341,8 +340,7 @@ billet_far_collect(struct billet_session *session, struct billet_error *error)
     if (result == 0 && receiving.wanted.length > 0)
         result = run_guest(session, argv, write_wanted, read_archive, &receiving, error);
     for (size_t at = 0; result == 0 && at < gone.length; at += strlen(gone.data + at) + 1)
-        result =
-            billet_workspace_deleted(workspace, gone.data + at, strlen(gone.data + at), error);
+        result = billet_workspace_deleted(workspace, gone.data + at, strlen(gone.data + at), error);
     billet_buffer_free(&receiving.wanted);
     return result;
 }
@@ -364,7 +362,8 @@ billet_far_exchange(struct billet_session *session, struct billet_manifest *both
     cleanup_manifest struct billet_manifest here = BILLET_MANIFEST_INIT;
     cleanup_manifest struct billet_manifest there = BILLET_MANIFEST_INIT;
     cleanup_free char *directory = fact(session, "directory");
-    int result = directory == NULL ? billet_error_no_memory(error) : look_here(session, &here, error);
+    int result =
+        directory == NULL ? billet_error_no_memory(error) : look_here(session, &here, error);
     if (result == 0)
         result = look(session, directory, true, &there, error);
     return result < 0 ? result : billet_tree_combine(&here, &there, both, error);
@@ -384,15 +383,16 @@ billet_far_push(struct billet_session *session, struct billet_manifest *both,
     if (result == 0)
         result = look(session, directory, false, &there, error);
     if (result == 0)
-        result = billet_tree_choose(&here, &there,
-                                    billet_workspace_baseline(session->travel.workspace), &target,
-                                    report, error);
+        result =
+            billet_tree_choose(&here, &there, billet_workspace_baseline(session->travel.workspace),
+                               &target, report, error);
     if (result == 0)
         result = send_tree(session, directory, &target, &there, error);
     return result < 0 ? result : billet_tree_combine(&here, &target, both, error);
 }
 
-/* ---- kept -------------------------------------------------------------------------------------- */
+/* ---- kept --------------------------------------------------------------------------------------
+ */
 
 void
 billet_far_keep(struct billet_session *session)

@@ -435,8 +435,8 @@ billet_session_bring_again(struct billet_session *session, const json_t *facts,
     }
     int result = make_place(session, error);
     if (result == 0 && is_far(session))
-        return ask_driver(session, BILLET_WORKSPACE_COPY, session->workspace_fd,
-                          session->workspace, &directory, &more, error);
+        return ask_driver(session, BILLET_WORKSPACE_COPY, session->workspace_fd, session->workspace,
+                          &directory, &more, error);
     return result < 0 ? result : hand_copy(session, &directory, &more, error);
 }
 
