@@ -103,6 +103,11 @@ is "$(look)" "$before" "and nothing is brought back"
 billet run -e far -w "$work" -- mkfifo pipe
 is "$status" 125 "SEC-24: a FIFO is refused"
 is "$(look)" "$before" "and nothing is brought back either"
+mkdir "$far/place/else"
+echo else >"$far/place/else/file"
+billet run -e far -w "$work" -- sh -c 'cd .. && rm -rf work && ln -s "$1" work' sh "$far/place/else"
+is "$status" 125 "a link in place of the whole directory is not followed"
+is "$(look) $(cat "$far/place/else/file")" "$before else" "and nothing is brought back, or done there"
 billet run -e far -w "$work" -- sh -c 'rm -rf d && ln -s old d && echo x >file'
 isnt "$status" 125 "a link inside is taken in place of a directory"
 ok "without following it" test -L "$work/d"

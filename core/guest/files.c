@@ -37,6 +37,19 @@ say(int result, const struct billet_error *error)
     return GUEST_EXIT_FAILED;
 }
 
+/* The directory itself is no link either: what a command made of it is not trusted. */
+static int
+open_root(struct billet_root *root, const char *directory, struct billet_error *error)
+{
+    cleanup_fd int fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return billet_error_errno(error, 0, "io_failed", errno, "cannot open %s", directory);
+    int result = billet_root_adopt(root, fd, error);
+    if (result == 0)
+        billet_steal_fd(&fd);
+    return result;
+}
+
 /* ---- manifest ----------------------------------------------------------------------------- */
 
 static int
@@ -47,7 +60,7 @@ write_manifest(const char *directory, const struct billet_filter *filter,
     cleanup_manifest struct billet_manifest manifest = BILLET_MANIFEST_INIT;
     cleanup_buffer struct billet_buffer bytes = BILLET_BUFFER_INIT;
     struct billet_scan scan = {.filter = filter, .hash = BILLET_HASH_NONE};
-    int result = billet_root_open(&root, directory, error);
+    int result = open_root(&root, directory, error);
     if (result == 0)
         result = billet_scan(&root, &scan, &manifest, NULL, error);
     if (result == 0)
@@ -96,9 +109,8 @@ remove_path(const struct billet_root *root, const char *path, struct billet_erro
     const char *leaf;
     cleanup_fd int parent = billet_root_parent(root, path, &leaf);
     if (parent < 0)
-        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
-                   ? 0
-                   : failed(error, "reach", path);
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0
+                                                                     : failed(error, "reach", path);
     if (unlinkat(parent, leaf, 0) == 0 || errno == ENOENT)
         return 0;
     /* A directory that holds what has no name here stays. */
@@ -214,7 +226,7 @@ guest_receive(int argc, char **argv)
         return GUEST_EXIT_USAGE;
     snprintf(receiver.staged, sizeof(receiver.staged), BILLET_PATH_RESERVED "-guest-%d",
              (int)getpid());
-    int result = billet_root_open(&receiver.root, argv[1], &error);
+    int result = open_root(&receiver.root, argv[1], &error);
     if (result == 0)
         result = remove_paths(&receiver.root, &error);
     if (result == 0)
@@ -292,7 +304,7 @@ guest_send(int argc, char **argv)
         result = billet_error_set(&error, BILLET_CLASS_LOST, "archive_truncated",
                                   "the names of what is wanted broke off");
     if (result == 0)
-        result = billet_root_open(&root, argv[1], &error);
+        result = open_root(&root, argv[1], &error);
     if (result == 0)
         result = billet_archive_writer_new(STDOUT_FILENO, &writer, &error);
     for (size_t at = 0; result == 0 && at < paths.length; at += strlen(paths.data + at) + 1)
@@ -308,14 +320,13 @@ guest_send(int argc, char **argv)
 int
 guest_take(int argc, char **argv)
 {
+    struct stat status;
     if (argc != 3)
         return GUEST_EXIT_USAGE;
-    /* It takes the place of an empty directory only, and one taker gets it. */
-    if (rename(argv[1], argv[2]) != 0 && errno != ENOENT && errno != EXDEV && errno != ENOTEMPTY &&
-        errno != EEXIST) {
-        fprintf(stderr, "billet-guest: cannot take %s: %s\n", argv[1], strerror(errno));
-        return GUEST_EXIT_FAILED;
-    }
+    /* It takes the place of an empty directory only, and one taker gets it. Without it all is sent,
+     * so no failure matters. */
+    if (lstat(argv[1], &status) == 0 && S_ISDIR(status.st_mode))
+        (void)!rename(argv[1], argv[2]);
     return 0;
 }
 
@@ -362,11 +373,16 @@ int
 guest_keep(int argc, char **argv)
 {
     struct billet_error error = BILLET_ERROR_INIT;
+    struct stat status;
     char parent[PATH_MAX];
     if (argc != 3 || strlen(argv[2]) >= sizeof(parent) || strrchr(argv[2], '/') == NULL)
         return GUEST_EXIT_USAGE;
     snprintf(parent, sizeof(parent), "%s", argv[2]);
     *strrchr(parent, '/') = '\0';
+    if (lstat(argv[1], &status) != 0 || !S_ISDIR(status.st_mode)) {
+        fprintf(stderr, "billet-guest: %s is no directory any more\n", argv[1]);
+        return GUEST_EXIT_FAILED;
+    }
     if (mkdir(parent, 0700) != 0 && errno != EEXIST) {
         fprintf(stderr, "billet-guest: cannot make %s: %s\n", parent, strerror(errno));
         return GUEST_EXIT_FAILED;
