@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/uuid.h"
+#include "run/far.h"
 #include "run/session_private.h"
 #include "workspace/tree.h"
 
@@ -32,6 +33,14 @@ billet_session_travels(const struct billet_session *session)
 {
     return session->workspace != NULL && (session->workspace_mode == BILLET_WORKSPACE_OVERLAY ||
                                           session->workspace_mode == BILLET_WORKSPACE_COPY);
+}
+
+/* The copy is on another machine. */
+static bool
+is_far(const struct billet_session *session)
+{
+    return session->workspace_mode == BILLET_WORKSPACE_COPY &&
+           (session->info->capabilities & BILLET_CAN_SHARE_FILES) == 0;
 }
 
 static bool
@@ -381,6 +390,20 @@ overlay_in(struct billet_session *session, struct billet_buffer *directory, json
                             session->info->name);
 }
 
+/* A copy that the driver's end has, in a directory that the driver names. */
+static int
+far_in(struct billet_session *session, struct billet_buffer *directory, json_t **facts,
+       struct billet_error *error)
+{
+    int result = ask_driver(session, BILLET_WORKSPACE_COPY, session->workspace_fd,
+                            session->workspace, directory, facts, error);
+    if (result == 0)
+        result = make_place(session, error);
+    if (result == 0)
+        result = billet_far_bring_in(session, billet_buffer_text(directory), error);
+    return result < 0 ? result : keep_baseline(session, error);
+}
+
 int
 billet_session_bring_in(struct billet_session *session, struct billet_buffer *directory,
                         json_t **facts, struct billet_error *error)
@@ -390,11 +413,8 @@ billet_session_bring_in(struct billet_session *session, struct billet_buffer *di
                           session->workspace, directory, facts, error);
     if (session->workspace_mode == BILLET_WORKSPACE_OVERLAY)
         return overlay_in(session, directory, facts, error);
-    if ((session->info->capabilities & BILLET_CAN_SHARE_FILES) == 0)
-        return billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "unsupported_environment",
-                                "this build cannot carry a workspace to an environment of driver "
-                                "%s",
-                                session->info->name);
+    if (is_far(session))
+        return far_in(session, directory, facts, error);
     return copy_in(session, directory, facts, error);
 }
 
@@ -414,6 +434,9 @@ billet_session_bring_again(struct billet_session *session, const json_t *facts,
                                 session->workspace, &directory, &more, error);
     }
     int result = make_place(session, error);
+    if (result == 0 && is_far(session))
+        return ask_driver(session, BILLET_WORKSPACE_COPY, session->workspace_fd, session->workspace,
+                          &directory, &more, error);
     return result < 0 ? result : hand_copy(session, &directory, &more, error);
 }
 
@@ -507,8 +530,8 @@ billet_session_bring_back(struct billet_session *session, struct billet_report *
     int64_t start = billet_clock_monotonic();
     if (!billet_session_travels(session) || travel->workspace == NULL)
         return 0;
-    int result = stop(session, &problem);
-    if (result == 0)
+    int result = is_far(session) ? billet_far_collect(session, &problem) : stop(session, &problem);
+    if (result == 0 && !is_far(session))
         result = session->workspace_mode == BILLET_WORKSPACE_OVERLAY
                      ? collect_overlay(session, &problem)
                      : collect_copy(session, &problem);
@@ -533,7 +556,7 @@ billet_session_push(struct billet_session *session, struct billet_report *report
     struct billet_travel *travel = &session->travel;
     struct billet_manifest both = BILLET_MANIFEST_INIT;
     struct billet_copy_result done = {0};
-    int result = stop(session, error);
+    int result = is_far(session) ? 0 : stop(session, error);
     /* What lies below an overlay shows by itself once it is mounted again. */
     if (result < 0 || session->workspace_mode == BILLET_WORKSPACE_OVERLAY)
         return result;
@@ -541,11 +564,15 @@ billet_session_push(struct billet_session *session, struct billet_report *report
     cleanup_free char *path = below(travel->directory, "baseline");
     if (tree == NULL || path == NULL)
         return billet_error_no_memory(error);
-    result =
-        billet_tree_push(billet_workspace_root(travel->workspace), tree, &travel->filter,
-                         billet_workspace_baseline(travel->workspace), &both, report, &done, error);
-    travel->sent_files = done.files;
-    travel->sent_bytes = done.bytes;
+    if (is_far(session)) {
+        result = billet_far_push(session, &both, report, error);
+    } else {
+        result = billet_tree_push(billet_workspace_root(travel->workspace), tree, &travel->filter,
+                                  billet_workspace_baseline(travel->workspace), &both, report,
+                                  &done, error);
+        travel->sent_files = done.files;
+        travel->sent_bytes = done.bytes;
+    }
     if (result == 0)
         result = billet_workspace_keep_manifest(&both, path, error);
     billet_manifest_free(&both);
@@ -563,8 +590,10 @@ keep_exchange(struct billet_session *session, struct billet_error *error)
     struct billet_manifest both = BILLET_MANIFEST_INIT;
     if (tree == NULL || path == NULL)
         return billet_error_no_memory(error);
-    int result = billet_tree_exchange(billet_workspace_root(session->travel.workspace), tree,
-                                      &session->travel.filter, &both, error);
+    int result = is_far(session)
+                     ? billet_far_exchange(session, &both, error)
+                     : billet_tree_exchange(billet_workspace_root(session->travel.workspace), tree,
+                                            &session->travel.filter, &both, error);
     if (result == 0)
         result = billet_workspace_keep_manifest(&both, path, error);
     billet_manifest_free(&both);
@@ -579,6 +608,8 @@ billet_session_travel_renew(struct billet_session *session, struct billet_error 
     cleanup_json json_t *known = NULL;
     cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
     const char *text = session->lease.lease.facts;
+    if (is_far(session) && session->travel.returned)
+        return keep_exchange(session, error);
     if (!session->travel.stopped)
         return 0;
     int result =
@@ -612,6 +643,13 @@ billet_travel_forget(const struct billet_context *context, const char *lease)
     cleanup_free char *path = billet_uuid_is_valid(lease) ? place_of(context, lease) : NULL;
     if (path != NULL && billet_tree_remove(path, &problem) < 0)
         billet_log(BILLET_LOG_WARNING, "cannot remove %s: %s", path, problem.message);
+}
+
+void
+billet_session_travel_leave(struct billet_session *session)
+{
+    if (session->held && session->travel.returned && is_far(session))
+        billet_far_keep(session);
 }
 
 void
