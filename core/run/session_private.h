@@ -48,6 +48,16 @@ int billet_session_refuse_dangerous(const struct billet_session *session,
 int billet_session_add_facts(struct billet_session *session, json_t *facts,
                              struct billet_error *error);
 
+/* Whether a signal asks for the end of waiting. */
+bool billet_session_interrupted(const struct billet_session *session);
+/* session_gate.c. For a command on a lease of another process: wait until nobody brings back. */
+int billet_session_gate_enter(struct billet_session *session, struct billet_error *error);
+/* For who brings back: let no more commands come; then, once those that are there were ended: 1
+ * they have gone, 0 not yet. */
+int billet_session_gate_shut(struct billet_session *session, struct billet_error *error);
+int billet_session_gate_empty(struct billet_session *session, struct billet_error *error);
+void billet_session_gate_open(struct billet_session *session);
+
 /* One command with the lease's heartbeat. quiet: nothing goes to the status channel. */
 int billet_session_drive(struct billet_session *session, const struct billet_session_exec *exec,
                          bool quiet, struct billet_ending *ending, struct billet_error *error);
