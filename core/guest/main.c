@@ -4,13 +4,20 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "guest/files.h"
 #include "guest/guest.h"
 #include "guest/serve.h"
 
 static int guest_version(int argc, char **argv);
 
 static const struct guest_command commands[] = {
+    {"end", "LEASE", "kill what carries BILLET_LEASE_ID=LEASE in its environment", guest_end},
+    {"keep", "DIRECTORY KEPT", "put a directory away for a later take", guest_keep},
+    {"manifest", "DIRECTORY [FLAGS [PATTERN...]]", "print what a directory holds", guest_manifest},
+    {"receive", "DIRECTORY", "bring a directory up to date from standard input", guest_receive},
+    {"send", "DIRECTORY", "print an archive of the paths on standard input", guest_send},
     {"serve", "NONCE", "run commands for the other end of standard input and output", guest_serve},
+    {"take", "KEPT DIRECTORY", "make what was put away the directory", guest_take},
     {"version", "", "print the version of this program", guest_version},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -322,12 +322,14 @@ billet_session_drive(struct billet_session *session, const struct billet_session
     billet_session_fill_identity(session);
     /* A command gets the environment's secrets besides the driver's. */
     struct billet_driver_call call = session->call;
-    call.secrets = session->secrets.items;
-    call.secret_count = session->secrets.count;
+    if (!exec->own) {
+        call.secrets = session->secrets.items;
+        call.secret_count = session->secrets.count;
+    }
     struct billet_drive drive = {
         .client = session->client,
         .call = &call,
-        .redact = session->environment.redact_output &&
+        .redact = !exec->own && session->environment.redact_output &&
                   session->secrets.count > session->secrets.driver_count,
         .argv = exec->argv,
         .environment = billet_strings_list(&session->variables),
@@ -497,6 +499,8 @@ end_with(struct billet_session *session, bool failed, const char *reason,
     int result = billet_lease_start_release(&session->lease, &facts, reason, error);
     if (result < 0)
         return result;
+    if (!failed)
+        billet_session_travel_leave(session);
     billet_session_fill_identity(session);
     if (release_resource(session, BILLET_DISPOSE_DESTROY, &problem) < 0) {
         result = billet_lease_cleanup_failed(&session->lease, problem.message, error);

@@ -92,6 +92,7 @@ struct billet_session_exec {
     int64_t timeout_ns; /* -1: the environment's */
     int status_fd;
     bool last; /* the lease is destroyed next, whatever the command does */
+    bool own;  /* a program of ours: no secrets but the driver's, nothing is masked */
 };
 /* Step 5. 0 whatever the command did. */
 int billet_session_exec(struct billet_session *session, const struct billet_session_exec *exec,

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/uuid.h"
+#include "run/far.h"
 #include "run/session_private.h"
 #include "workspace/tree.h"
 
@@ -33,6 +34,14 @@ billet_session_travels(const struct billet_session *session)
 {
     return session->workspace != NULL && (session->workspace_mode == BILLET_WORKSPACE_OVERLAY ||
                                           session->workspace_mode == BILLET_WORKSPACE_COPY);
+}
+
+/* The copy is on another machine. */
+static bool
+is_far(const struct billet_session *session)
+{
+    return session->workspace_mode == BILLET_WORKSPACE_COPY &&
+           (session->info->capabilities & BILLET_CAN_SHARE_FILES) == 0;
 }
 
 static bool
@@ -382,6 +391,20 @@ overlay_in(struct billet_session *session, struct billet_buffer *directory, json
                             session->info->name);
 }
 
+/* A copy that the driver's end has, in a directory that the driver names. */
+static int
+far_in(struct billet_session *session, struct billet_buffer *directory, json_t **facts,
+       struct billet_error *error)
+{
+    int result = ask_driver(session, BILLET_WORKSPACE_COPY, session->workspace_fd,
+                            session->workspace, directory, facts, error);
+    if (result == 0)
+        result = make_place(session, error);
+    if (result == 0)
+        result = billet_far_bring_in(session, billet_buffer_text(directory), error);
+    return result < 0 ? result : keep_baseline(session, error);
+}
+
 int
 billet_session_bring_in(struct billet_session *session, struct billet_buffer *directory,
                         json_t **facts, struct billet_error *error)
@@ -391,11 +414,8 @@ billet_session_bring_in(struct billet_session *session, struct billet_buffer *di
                           session->workspace, directory, facts, error);
     if (session->workspace_mode == BILLET_WORKSPACE_OVERLAY)
         return overlay_in(session, directory, facts, error);
-    if ((session->info->capabilities & BILLET_CAN_SHARE_FILES) == 0)
-        return billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "unsupported_environment",
-                                "this build cannot carry a workspace to an environment of driver "
-                                "%s",
-                                session->info->name);
+    if (is_far(session))
+        return far_in(session, directory, facts, error);
     return copy_in(session, directory, facts, error);
 }
 
@@ -415,6 +435,9 @@ billet_session_bring_again(struct billet_session *session, const json_t *facts,
                                 session->workspace, &directory, &more, error);
     }
     int result = make_place(session, error);
+    if (result == 0 && is_far(session))
+        return ask_driver(session, BILLET_WORKSPACE_COPY, session->workspace_fd, session->workspace,
+                          &directory, &more, error);
     return result < 0 ? result : hand_copy(session, &directory, &more, error);
 }
 
@@ -550,8 +573,8 @@ billet_session_bring_back(struct billet_session *session, struct billet_report *
     int64_t start = billet_clock_monotonic();
     if (!billet_session_travels(session) || travel->workspace == NULL)
         return 0;
-    int result = stop(session, &problem);
-    if (result == 0)
+    int result = is_far(session) ? billet_far_collect(session, &problem) : stop(session, &problem);
+    if (result == 0 && !is_far(session))
         result = session->workspace_mode == BILLET_WORKSPACE_OVERLAY
                      ? collect_overlay(session, &problem)
                      : collect_copy(session, &problem);
@@ -576,7 +599,7 @@ billet_session_push(struct billet_session *session, struct billet_report *report
     struct billet_travel *travel = &session->travel;
     struct billet_manifest both = BILLET_MANIFEST_INIT;
     struct billet_copy_result done = {0};
-    int result = stop(session, error);
+    int result = is_far(session) ? 0 : stop(session, error);
     /* What lies below an overlay shows by itself once it is mounted again. */
     if (result < 0 || session->workspace_mode == BILLET_WORKSPACE_OVERLAY)
         return result;
@@ -584,11 +607,15 @@ billet_session_push(struct billet_session *session, struct billet_report *report
     cleanup_free char *path = below(travel->directory, "baseline");
     if (tree == NULL || path == NULL)
         return billet_error_no_memory(error);
-    result =
-        billet_tree_push(billet_workspace_root(travel->workspace), tree, &travel->filter,
-                         billet_workspace_baseline(travel->workspace), &both, report, &done, error);
-    travel->sent_files = done.files;
-    travel->sent_bytes = done.bytes;
+    if (is_far(session)) {
+        result = billet_far_push(session, &both, report, error);
+    } else {
+        result = billet_tree_push(billet_workspace_root(travel->workspace), tree, &travel->filter,
+                                  billet_workspace_baseline(travel->workspace), &both, report,
+                                  &done, error);
+        travel->sent_files = done.files;
+        travel->sent_bytes = done.bytes;
+    }
     if (result == 0)
         result = billet_workspace_keep_manifest(&both, path, error);
     billet_manifest_free(&both);
@@ -606,8 +633,10 @@ keep_exchange(struct billet_session *session, struct billet_error *error)
     struct billet_manifest both = BILLET_MANIFEST_INIT;
     if (tree == NULL || path == NULL)
         return billet_error_no_memory(error);
-    int result = billet_tree_exchange(billet_workspace_root(session->travel.workspace), tree,
-                                      &session->travel.filter, &both, error);
+    int result = is_far(session)
+                     ? billet_far_exchange(session, &both, error)
+                     : billet_tree_exchange(billet_workspace_root(session->travel.workspace), tree,
+                                            &session->travel.filter, &both, error);
     if (result == 0)
         result = billet_workspace_keep_manifest(&both, path, error);
     billet_manifest_free(&both);
@@ -619,6 +648,8 @@ billet_session_travel_renew(struct billet_session *session, struct billet_error 
 {
     cleanup_json json_t *facts = NULL;
     cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
+    if (is_far(session) && session->travel.returned)
+        return keep_exchange(session, error);
     if (!session->travel.stopped)
         return 0;
     int result = take_up_stopped(session, error);
@@ -647,6 +678,13 @@ billet_travel_forget(const struct billet_context *context, const char *lease)
     cleanup_free char *gate = NULL;
     if (path != NULL && asprintf(&gate, "%s.gate", path) >= 0)
         unlink(gate);
+}
+
+void
+billet_session_travel_leave(struct billet_session *session)
+{
+    if (session->held && session->travel.returned && is_far(session))
+        billet_far_keep(session);
 }
 
 void

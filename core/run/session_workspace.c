@@ -66,13 +66,6 @@ billet_session_choose_mode(struct billet_session *session, struct billet_error *
                          session->environment.name, billet_workspace_mode_name(mode));
         return billet_error_hint(error, "it has: %s", billet_buffer_text(&known));
     }
-    /* Nothing carries files to another machine yet. */
-    if (!here && mode == BILLET_WORKSPACE_COPY) {
-        billet_error_set(error, BILLET_CLASS_CONFIG, "unsupported_environment",
-                         "environment '%s' would need a copy of the workspace carried there",
-                         session->environment.name);
-        return billet_error_hint(error, "leave out -w, or set workspace = in_place");
-    }
     session->workspace_mode = mode;
     return 0;
 }

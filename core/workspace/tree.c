@@ -109,10 +109,10 @@ choose(const struct billet_entry *here, const struct billet_entry *there,
     return chosen != NULL ? billet_manifest_add(target, chosen, error) : 0;
 }
 
-static int
-choose_all(const struct billet_manifest *here, const struct billet_manifest *there,
-           const struct billet_manifest *was, struct billet_manifest *target,
-           struct billet_report *report, struct billet_error *error)
+int
+billet_tree_choose(const struct billet_manifest *here, const struct billet_manifest *there,
+                   const struct billet_manifest *was, struct billet_manifest *target,
+                   struct billet_report *report, struct billet_error *error)
 {
     int result = 0;
     for (size_t i = 0; result == 0 && i < here->count; i++) {
@@ -151,7 +151,7 @@ billet_tree_push(const struct billet_root *root, const char *copy,
     if (result == 0)
         result = billet_scan(&other, &theirs, &there, NULL, error);
     if (result == 0)
-        result = choose_all(&here, &there, baseline, &target, report, error);
+        result = billet_tree_choose(&here, &there, baseline, &target, report, error);
     const struct billet_copy work = {
         .from = root, .manifest = &target, .to = &other, .there = &there};
     if (result == 0)

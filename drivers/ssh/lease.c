@@ -15,6 +15,9 @@
 #define FACT_LOCKED "locked"
 #define FACT_LEASE_DIRECTORY "lease_directory"
 #define FACT_GUEST "guest"
+#define FACT_GUEST_MISSING "guest_missing" /* why */
+#define FACT_TREES "trees"                 /* where workspaces may be kept between leases */
+#define TREES ".trees"                     /* below remote_directory, where no lease is called so */
 #define LIST_MAX 65536u
 
 int
@@ -312,6 +315,8 @@ attach(const struct billet_call *call, const struct ssh_settings *settings, cons
         ssh_host->log(ssh_host, BILLET_LOG_INFO, line);
     }
     snprintf(handle->guest, sizeof(handle->guest), "%s", place.path);
+    ssh_host->fact(call, FACT_GUEST, place.path);
+    ssh_host->fact(call, FACT_GUEST_MISSING, place.why);
     *made = handle;
     return 0;
 }
@@ -334,8 +339,10 @@ ssh_acquire(const struct billet_call *call, const struct billet_acquire *args,
     if (status < 0)
         return status;
     ssh_host->fact(call, FACT_LEASE_DIRECTORY, handle->lease_directory);
-    if (handle->guest[0] != '\0')
-        ssh_host->fact(call, FACT_GUEST, handle->guest);
+    char trees[SSH_PATH_MAX + sizeof(TREES)];
+    snprintf(trees, sizeof(trees), "%s", handle->lease_directory);
+    snprintf(strrchr(trees, '/') + 1, sizeof(TREES), "%s", TREES);
+    ssh_host->fact(call, FACT_TREES, trees);
     result->handle = handle;
     result->expires_ns = 0;
     snprintf(result->ref, sizeof(result->ref), "%s", reference);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * files.h - the subcommands of billet-guest by which a workspace travels: a directory looked at,
+ * brought to look like another, read out. The other side decides what; here it is done.
+ *
+ * Everything below the directory is reached through workspace/root.h: no link is followed. What
+ * goes wrong is one line on standard error, and exit status 1.
+ */
+#ifndef CORE_GUEST_FILES_H
+#define CORE_GUEST_FILES_H
+
+/* manifest DIRECTORY [FLAGS [PATTERN...]]: the manifest on standard output. FLAGS are
+ * BILLET_FILTER_*, PATTERNs are left out; without FLAGS everything is looked at. */
+int guest_manifest(int argc, char **argv);
+/* receive DIRECTORY: from standard input paths, each with a NUL, and an empty one; they are removed
+ * (directories when they are empty). Then an archive, whose entries replace what is there, each
+ * file in one step. */
+int guest_receive(int argc, char **argv);
+/* send DIRECTORY: an archive of the paths on standard input, each with a NUL. What is not there any
+ * more is left out. */
+int guest_send(int argc, char **argv);
+/* take KEPT DIRECTORY: what was kept becomes DIRECTORY, when there is something. */
+int guest_take(int argc, char **argv);
+/* keep DIRECTORY KEPT: the reverse. Beside KEPT the eight newest stay. */
+int guest_keep(int argc, char **argv);
+/* end LEASE: kill what carries BILLET_LEASE_ID=LEASE, but this. */
+int guest_end(int argc, char **argv);
+
+#endif

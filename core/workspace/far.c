@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "workspace/far.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/io.h"
+#include "workspace/tree.h"
+
+static const struct billet_entry *
+find(const struct billet_manifest *manifest, const struct billet_entry *entry)
+{
+    return billet_manifest_find(manifest, entry->path, entry->path_length);
+}
+
+static bool
+is_to_go(const struct billet_far_send *send, const struct billet_entry *old)
+{
+    const struct billet_entry *wanted = find(send->target, old);
+    return wanted == NULL || wanted->type != old->type;
+}
+
+static bool
+is_to_come(const struct billet_far_send *send, const struct billet_entry *entry)
+{
+    const struct billet_entry *old = find(send->there, entry);
+    return entry->type != BILLET_ENTRY_OTHER && (old == NULL || !billet_tree_same(old, entry));
+}
+
+bool
+billet_far_differs(const struct billet_far_send *send)
+{
+    for (size_t i = 0; i < send->there->count; i++)
+        if (is_to_go(send, &send->there->entries[i]))
+            return true;
+    for (size_t i = 0; i < send->target->count; i++)
+        if (is_to_come(send, &send->target->entries[i]))
+            return true;
+    return false;
+}
+
+static int
+write_gone(const struct billet_far_send *send, int fd, struct billet_copy_result *done,
+           struct billet_error *error)
+{
+    cleanup_buffer struct billet_buffer paths = BILLET_BUFFER_INIT;
+    for (size_t i = send->there->count; i > 0; i--) {
+        const struct billet_entry *old = &send->there->entries[i - 1];
+        if (!is_to_go(send, old))
+            continue;
+        billet_buffer_append(&paths, old->path, old->path_length + 1u);
+        done->deleted++;
+    }
+    billet_buffer_append(&paths, "", 1);
+    if (paths.failed)
+        return billet_error_no_memory(error);
+    done->bytes += paths.length;
+    return billet_io_write_all(fd, paths.data, paths.length, error);
+}
+
+static int
+write_entry(const struct billet_far_send *send, struct billet_archive_writer *writer,
+            const struct billet_entry *entry, struct billet_copy_result *done,
+            struct billet_error *error)
+{
+    struct billet_error own = BILLET_ERROR_INIT;
+    if (entry->type != BILLET_ENTRY_FILE)
+        return billet_archive_begin(writer, entry, error);
+    uint64_t before = billet_archive_written(writer);
+    int result = billet_archive_put_file(writer, send->root, entry, &own);
+    /* What went away before anything of it was written is just not there. */
+    if (result < 0 && strcmp(own.code, "workspace_changed") == 0 &&
+        billet_archive_written(writer) == before)
+        return 0;
+    if (result < 0 && error != NULL)
+        *error = own;
+    done->files += result == 0;
+    return result;
+}
+
+int
+billet_far_write(const struct billet_far_send *send, int fd, struct billet_copy_result *done,
+                 struct billet_error *error)
+{
+    struct billet_archive_writer *writer = NULL;
+    const struct billet_manifest *target = send->target;
+    uint64_t total = 0, sent = 0;
+    *done = (struct billet_copy_result){0};
+    int result = write_gone(send, fd, done, error);
+    if (result == 0)
+        result = billet_archive_writer_new(fd, &writer, error);
+    for (size_t i = 0; result == 0 && send->progress != NULL && i < target->count; i++)
+        if (is_to_come(send, &target->entries[i]))
+            total += target->entries[i].size;
+    for (size_t i = 0; result == 0 && i < target->count; i++) {
+        const struct billet_entry *entry = &target->entries[i];
+        if (!is_to_come(send, entry))
+            continue;
+        result = write_entry(send, writer, entry, done, error);
+        sent += entry->size;
+        if (result == 0 && send->progress != NULL &&
+            send->progress(send->progress_context, sent, total) < 0)
+            result = billet_error_set(error, BILLET_CLASS_CANCELLED, "cancelled",
+                                      "the transfer was stopped");
+    }
+    if (result == 0)
+        result = billet_archive_finish(writer, error);
+    if (writer != NULL)
+        done->bytes += billet_archive_written(writer);
+    billet_archive_writer_free(writer);
+    return result;
+}
+
+int
+billet_far_compare(const struct billet_manifest *was, const struct billet_manifest *now,
+                   struct billet_buffer *wanted, struct billet_buffer *gone,
+                   struct billet_error *error)
+{
+    for (size_t i = 0; i < now->count; i++) {
+        const struct billet_entry *entry = &now->entries[i];
+        const struct billet_entry *old = find(was, entry);
+        if (entry->type == BILLET_ENTRY_OTHER && entry->reason == BILLET_REASON_LINK)
+            return billet_error_set(error, BILLET_CLASS_AUTH, "link_refused",
+                                    "link %s refused: its target may lead out of the tree",
+                                    entry->path);
+        if (entry->type == BILLET_ENTRY_OTHER && entry->reason == BILLET_REASON_SPECIAL)
+            return billet_error_set(error, BILLET_CLASS_AUTH, "archive_refused",
+                                    "what came back is refused: %s is a device, a FIFO or a socket",
+                                    entry->path);
+        if (entry->type != BILLET_ENTRY_OTHER && (old == NULL || !billet_tree_same(old, entry)))
+            billet_buffer_append(wanted, entry->path, entry->path_length + 1u);
+    }
+    for (size_t i = 0; i < was->count; i++)
+        if (was->entries[i].type != BILLET_ENTRY_OTHER && find(now, &was->entries[i]) == NULL)
+            billet_buffer_append(gone, was->entries[i].path, was->entries[i].path_length + 1u);
+    return wanted->failed || gone->failed ? billet_error_no_memory(error) : 0;
+}
