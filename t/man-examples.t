@@ -147,6 +147,12 @@ prepare() {
     esac
     case $1 in
     *"key init"*) ;;
+    *"billet vault "*)
+        quietly "$tool" key init
+        printf '[vault corp]\ntype = hashicorp\naddress = http://127.0.0.1:%s\ntoken = @file:%s\n' \
+            "$(cat "$scratch/port")" "$safe/token" >>"$scratch/billet.conf"
+        printf t-root >"$safe/token" && chmod 0400 "$safe/token"
+        ;;
     *"billet key "* | *"billet secret "* | *"billet audit "*) quietly "$tool" key init ;;
     esac
     case $1 in
@@ -181,6 +187,14 @@ safe=$scratch/safe
 mkdir "$safe"
 echo key >"$project/key.pem"
 
+"$top_builddir/t/vault/fake-vault" "$scratch/port" "$scratch/vault-log" 'secret:team/key={"value":"s3cret"}' >/dev/null 2>&1 &
+vault=$!
+tries=100
+while [ ! -s "$scratch/port" ] && [ "$tries" -gt 0 ]; do
+    sleep 0.1
+    tries=$((tries - 1))
+done
+
 billet --help
 printf '%s\n' "$stdout" | sed -n 's/^  \([a-z]\{2,\}\( [a-z]\{1,\}\)\{0,1\}\)  .*/\1/p' >"$scratch/verbs"
 {
@@ -201,6 +215,12 @@ while read -r example; do
     *postgresql:*)
         skip 1 "needs a PostgreSQL server: $example"
         continue
+        ;;
+    *"billet vault "*)
+        if [ ! -f "$BILLET_STORE_DIR/vault_hashicorp.so" ]; then
+            skip 1 "billet was built without libcurl: $example"
+            continue
+        fi
         ;;
     *sandbox* | *" push "* | *" pull "*)
         if [ "$sandbox" = no ]; then
@@ -224,5 +244,6 @@ while read -r example; do
         "$scratch/bin/billet" lease destroy "$held" 2>/dev/null
     done
 done <"$scratch/examples"
+kill "$vault" && wait "$vault" 2>/dev/null
 nothing_left "the examples"
 done_testing

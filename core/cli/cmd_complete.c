@@ -60,8 +60,8 @@ complete_value(struct cli_completion *completion)
 static void
 complete_section(struct cli_completion *completion)
 {
-    static const char *const kinds[] = {"billet", "secrets",     "store",
-                                        "driver", "environment", NULL};
+    static const char *const kinds[] = {"billet",      "secrets", "store", "driver",
+                                        "environment", "vault",   NULL};
     if (completion->arguments.count == 0) {
         cli_offer_words(completion, kinds);
         return;

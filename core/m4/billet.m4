@@ -81,6 +81,7 @@ PKG_CHECK_MODULES([SODIUM], [libsodium >= 1.0.18], [],
 PKG_CHECK_MODULES([SQLITE], [sqlite3 >= 3.37], [have_sqlite=yes], [have_sqlite=no])
 PKG_CHECK_MODULES([PGSQL], [libpq >= 12], [have_pgsql=yes], [have_pgsql=no])
 AM_CONDITIONAL([CROSS_COMPILING], [test "x$cross_compiling" = xyes])
+PKG_CHECK_MODULES([CURL], [libcurl >= 7.85], [have_curl=yes], [have_curl=no])
 PKG_CHECK_MODULES([SECCOMP], [libseccomp >= 2.5.0], [have_seccomp=yes], [have_seccomp=no])
 PKG_CHECK_MODULES([CHECK], [check >= 0.15], [have_check=yes], [have_check=no])
 AM_CONDITIONAL([HAVE_CHECK], [test "x$have_check" = xyes])
@@ -154,6 +155,16 @@ BILLET_PART([store], [pgsql], [STORE_PGSQL], [test "x$have_pgsql" = xyes],
   [libpq >= 12 (Debian libpq-dev, Fedora libpq-devel, Alpine libpq-dev)])
 ])
 
+dnl ---- vaults ---------------------------------------------------------------
+AC_DEFUN([BILLET_VAULTS], [
+AC_ARG_WITH([vaults], [AS_HELP_STRING([--with-vaults=LIST],
+  [vault modules to build: auto (default), all, none, or a list of: hashicorp])],
+  [], [with_vaults=auto])
+BILLET_CHOOSE([vaults], [$with_vaults], [hashicorp], [vault])
+BILLET_PART([vault], [hashicorp], [VAULT_HASHICORP], [test "x$have_curl" = xyes],
+  [libcurl >= 7.85 (Debian libcurl4-openssl-dev, Fedora libcurl-devel, Alpine curl-dev)])
+])
+
 dnl ---- programs that only developers and tests need ---------------------------
 AC_DEFUN([BILLET_TOOLS], [
 AC_PATH_PROG([MANDOC], [mandoc], [])
@@ -193,6 +204,7 @@ BILLET_ROW([driver], [ssh])
 BILLET_ROW([driver], [fake])
 BILLET_ROW([store], [sqlite])
 BILLET_ROW([store], [pgsql])
+BILLET_ROW([vault], [hashicorp])
 if test "x$have_check" = xyes; then echo "  unit tests: yes"; else echo "  unit tests: no (needs check >= 0.15)"; fi
 if test "x$enable_sanitizers" != xno; then echo "  sanitizers: $SANITIZER_FLAGS"; fi
 ])

@@ -52,6 +52,8 @@ billet_context_secrets(struct billet_context *context, struct billet_secrets **s
     context->secrets.store = store;
     context->secrets.tenant = context->tenant;
     context->secrets.actor = context->actor;
+    context->secrets.configuration = context->configuration;
+    context->secrets.module_directories = context->store_directories;
     context->secrets.keyring_path = context->keyring_path;
     context->secrets.require_mlock = mlock != NULL && mlock->number != 0;
     *secrets = &context->secrets;

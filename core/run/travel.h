@@ -58,8 +58,8 @@ int billet_session_push(struct billet_session *session, struct billet_report *re
                         struct billet_error *error);
 /* After bring_back, for a lease that is held: begin anew from what is in the workspace now. */
 int billet_session_travel_renew(struct billet_session *session, struct billet_error *error);
-/* The lease is to be destroyed, and the driver's handle is still held: what may serve the next lease
- * is put away. */
+/* The lease is to be destroyed, and the driver's handle is still held: what may serve the next
+ * lease is put away. */
 void billet_session_travel_leave(struct billet_session *session);
 /* Unlock; remove what the lease had in the state directory when it is ended. */
 void billet_session_travel_end(struct billet_session *session, bool ended);

@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "base/redact.h"
 #include "config/reference.h"
+#include "secret/vault.h"
 
 void
 billet_secret_trim(struct billet_secret *value)
@@ -114,6 +115,26 @@ read_variable(const char *name, struct billet_secret *value, struct billet_error
     return value != NULL ? billet_secret_copy(value, found, strlen(found), error) : 0;
 }
 
+int
+billet_reference_read(const struct billet_reference *reference, struct billet_secret *value,
+                      struct billet_error *error)
+{
+    cleanup_free char *path = NULL;
+    int result;
+    switch (reference->kind) {
+    case BILLET_REFERENCE_CRED:
+        result = credential_path(reference, &path, error);
+        return result < 0 ? result : read_file(path, value, error);
+    case BILLET_REFERENCE_FILE:
+        return read_file(reference->target, value, error);
+    case BILLET_REFERENCE_ENV:
+        return read_variable(reference->target, value, error);
+    default:
+        return billet_error_set(error, BILLET_CLASS_INTERNAL, "internal",
+                                "not a reference that is read by itself");
+    }
+}
+
 /* value NULL: check only. */
 static int
 look_up(struct billet_secrets *secrets, const struct billet_reference *reference,
@@ -124,7 +145,6 @@ look_up(struct billet_secrets *secrets, const struct billet_reference *reference
                                           .option = place->option,
                                           .lease = place->lease,
                                           .purpose = place->purpose};
-    cleanup_free char *path = NULL;
     int result;
     switch (reference->kind) {
     case BILLET_REFERENCE_SECRET:
@@ -135,20 +155,11 @@ look_up(struct billet_secrets *secrets, const struct billet_reference *reference
                    ? billet_secrets_open(secrets, reference->name, reference->version, &use, value,
                                          error)
                    : billet_secrets_check(secrets, reference->name, reference->version, error);
-    case BILLET_REFERENCE_CRED:
-        result = credential_path(reference, &path, error);
-        return result < 0 ? result : read_file(path, value, error);
-    case BILLET_REFERENCE_FILE:
-        return read_file(reference->target, value, error);
-    case BILLET_REFERENCE_ENV:
-        return read_variable(reference->target, value, error);
     case BILLET_REFERENCE_VAULT:
-        break;
+        return billet_vault_resolve(secrets, reference->name, reference->target, value, error);
+    default:
+        return billet_reference_read(reference, value, error);
     }
-    billet_error_set(error, BILLET_CLASS_CONFIG, "secret_vault_unsupported",
-                     "there is no vault module in this build, for vault '%s'", reference->name);
-    return billet_error_hint(error, "store the value with 'billet secret set NAME' and write "
-                                    "@secret:NAME");
 }
 
 /* ---- the whole -------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 #ifndef BILLET_SECRET_RESOLVE_H
 #define BILLET_SECRET_RESOLVE_H
 
+#include "config/reference.h"
 #include "secret/secrets.h"
 
 /* Where the reference stands. */
@@ -20,7 +21,7 @@ struct billet_reference_place {
 /* Codes, besides those of billet_secrets_open: secret_literal, secret_reference_invalid;
  * secret_unbound (@secret: elsewhere than where an administrator put it);
  * secret_credential_missing; secret_file_unusable; secret_variable_missing;
- * secret_vault_unsupported; secret_empty; secret_not_text (a NUL byte).
+ * those of vaults (secret/vault.h); secret_empty; secret_not_text (a NUL byte).
  * *masked: later output hides the value; false when it is too short for that. */
 int billet_reference_resolve(struct billet_secrets *secrets, const char *text,
                              const struct billet_reference_place *place,
@@ -28,6 +29,11 @@ int billet_reference_resolve(struct billet_secrets *secrets, const char *text,
 /* The same refusals without the value, as far as they can be told without it; leaves no record. */
 int billet_reference_check(struct billet_secrets *secrets, const char *text,
                            const struct billet_reference_place *place, struct billet_error *error);
+
+/* The value of @cred:, @file: or @env:, which no binding guards; leaves no record. value NULL: see
+ * only whether it is there. */
+int billet_reference_read(const struct billet_reference *reference, struct billet_secret *value,
+                          struct billet_error *error);
 
 /* One newline at the end of a value of one line is not part of it: editors and echo put it there.
  */

@@ -7,6 +7,7 @@
 #ifndef BILLET_SECRET_SECRETS_H
 #define BILLET_SECRET_SECRETS_H
 
+#include "config/configuration.h"
 #include "secret/keyring.h"
 #include "store/store.h"
 
@@ -19,6 +20,8 @@ struct billet_secrets {
     struct billet_store *store; /* the caller's */
     const char *tenant;
     const char *actor;
+    const struct billet_configuration *configuration; /* of vaults; NULL: there are none */
+    const char *module_directories;                   /* of vaults; colon-separated */
     const char *keyring_path; /* where it is unless a credential stands for it */
     bool require_mlock;
     billet_passphrase_ask *ask; /* NULL: nobody can be asked */

@@ -14,10 +14,10 @@
 #include "workspace/root.h"
 
 struct billet_far_send {
-    const struct billet_root *root;         /* the workspace */
-    const struct billet_manifest *target;   /* sorted: what is to be there */
-    const struct billet_manifest *there;    /* sorted: what is there; may be empty */
-    billet_progress *progress;              /* or NULL */
+    const struct billet_root *root;       /* the workspace */
+    const struct billet_manifest *target; /* sorted: what is to be there */
+    const struct billet_manifest *there;  /* sorted: what is there; may be empty */
+    billet_progress *progress;            /* or NULL */
     void *progress_context;
 };
 

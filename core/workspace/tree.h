@@ -23,8 +23,8 @@ int billet_tree_combine(const struct billet_manifest *here, const struct billet_
 int billet_tree_exchange(const struct billet_root *root, const char *copy,
                          const struct billet_filter *filter, struct billet_manifest *both,
                          struct billet_error *error);
-/* What a copy is to be (sorted) when what changed here since was (the last exchange) is sent: a path
- * that changed there too stays as it is there, and is reported as a conflict. */
+/* What a copy is to be (sorted) when what changed here since was (the last exchange) is sent: a
+ * path that changed there too stays as it is there, and is reported as a conflict. */
 int billet_tree_choose(const struct billet_manifest *here, const struct billet_manifest *there,
                        const struct billet_manifest *was, struct billet_manifest *target,
                        struct billet_report *report, struct billet_error *error);

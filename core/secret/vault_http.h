@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vault_http.h - one bounded HTTP request of a vault module, over libcurl: verified
+ * certificates, no redirects, an end in time, the answer in guarded memory.
+ */
+#ifndef BILLET_SECRET_VAULT_HTTP_H
+#define BILLET_SECRET_VAULT_HTTP_H
+
+#include "base/json.h"
+#include "secret/vault.h"
+
+#define BILLET_VAULT_ANSWER_MAX (512u * 1024)
+
+struct billet_vault_request {
+    const char *method;
+    const char *url;
+    const char *const *headers; /* NULL-terminated "Name: value"; may hold a credential */
+    const char *body;           /* NULL: none */
+    int64_t deadline_ns;        /* monotonic */
+};
+
+/* *status and the answer's bytes, whatever the status. Codes vault_unreachable, vault_timeout,
+ * vault_answer_invalid (it is too long). */
+int billet_vault_http(const struct billet_vault *vault, const struct billet_vault_request *request,
+                      long *status, struct billet_secret *answer, struct billet_error *error);
+/* The answer as JSON; to be freed with billet_vault_wipe_json. */
+int billet_vault_http_json(const struct billet_vault *vault, const struct billet_secret *answer,
+                           json_t **value, struct billet_error *error);
+/* Overwrite every string in it, then let it go. */
+void billet_vault_wipe_json(json_t **value);
+#define cleanup_wiped_json __attribute__((cleanup(billet_vault_wipe_json)))
+
+/* Append text as part of a URL: all but unreserved bytes and '/' as %XX. */
+void billet_vault_url_add(struct billet_buffer *url, const char *text);
+
+/* https, or http to this machine itself: else code vault_config_invalid. */
+int billet_vault_check_address(const struct billet_vault *vault, const char *address,
+                               struct billet_error *error);
+
+#endif
