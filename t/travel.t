@@ -134,11 +134,26 @@ second" \
     billet push "$lease"
     billet exec "$lease" -- cat file
     is "$status/$stdout" 0/pushed "$mode: what is pushed is there"
+    # Whatever meets what: a command whose change is lost says that it failed.
+    n=0
+    while [ "$n" -lt 6 ]; do
+        n=$((n + 1))
+        (isolated "$billet_program" exec "$lease" -- sh -c 'echo met >"met-$1"' sh "$n" 2>/dev/null || echo "$n" >"$scratch/not-met-$n") &
+        met=$!
+        billet pull "$lease"
+        [ "$status" -eq 0 ] || echo pull >"$scratch/not-met-pull-$n"
+        wait "$met"
+    done
+    billet pull "$lease"
+    # It may also be ended after its change was made.
+    is "$(find "$work" "$scratch" -maxdepth 1 -name '*met-*' | sed 's/.*met-//' | sort -u | tr -d '\n')" 123456 \
+        "$mode: what a command changes while others pull comes back, or the command fails"
     billet exec "$lease" -- sh -c 'echo last >last'
     is "$status/$stderr" 0/ "$mode: what runs after a pull can write"
     billet lease release "$lease"
     is "$status/$(cat "$work/last")" 0/last "$mode: a release brings back what is left"
 
+    rm -f "$scratch"/not-met-*
     not_ok "$mode: nothing is left in the state directory" \
         sh -c 'ls "$1"/travel/* "$1"/sandbox/* 2>/dev/null | grep -q .' sh "$scratch/state"
 done

@@ -50,6 +50,20 @@ read_mode(struct billet_session *session, json_t **facts, struct billet_error *e
     return result;
 }
 
+/* A command on a lease whose workspace travels must not begin while that is brought back. */
+static int
+pass_gate(struct billet_session *session, struct billet_error *error)
+{
+    cleanup_json json_t *facts = NULL;
+    if (session->lease.lease.facts == NULL)
+        return 0;
+    int result = read_mode(session, &facts, error);
+    bool travels = session->workspace_mode == BILLET_WORKSPACE_OVERLAY ||
+                   session->workspace_mode == BILLET_WORKSPACE_COPY;
+    session->workspace_mode = BILLET_WORKSPACE_NONE;
+    return result == 0 && travels ? billet_session_gate_enter(session, error) : result;
+}
+
 /* Lock the lease's workspace, then read the lease again: the one that held the lock may have
  * changed it. */
 static int
@@ -103,6 +117,8 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
     }
     if (result == 0 && request->exchange)
         result = lock_workspace(session, lease_id, error);
+    else if (result == 0)
+        result = pass_gate(session, error);
     if (result < 0)
         return result;
     session->lease.ttl_ns = billet_session_duration(

@@ -68,6 +68,15 @@ int billet_session_beat(void *context, struct billet_error *error);
 /* Among the lease's facts: what its resource was made from. */
 #define BILLET_REUSE_FACT "reuse_key"
 #define BILLET_REUSE_POLICY "reuse"
+/* Whether a signal asks for the end of waiting. */
+bool billet_session_interrupted(const struct billet_session *session);
+/* session_gate.c. For a command on a lease of another process: wait until nobody brings back. */
+int billet_session_gate_enter(struct billet_session *session, struct billet_error *error);
+/* For who brings back: let no more commands come; then, once those that are there were ended: 1
+ * they have gone, 0 not yet. */
+int billet_session_gate_shut(struct billet_session *session, struct billet_error *error);
+int billet_session_gate_empty(struct billet_session *session, struct billet_error *error);
+void billet_session_gate_open(struct billet_session *session);
 
 /* One command with the lease's heartbeat. quiet: nothing goes to the status channel. */
 int billet_session_drive(struct billet_session *session, const struct billet_session_exec *exec,

@@ -24,6 +24,7 @@
 
 #define UPPER_FACT "workspace_upper" /* the driver's */
 #define SINCE_FACT "workspace_since"
+#define STOPS_MAX 20 /* half a second each */
 #define LOCK_SLICE_NS (200 * 1000000)
 
 /* ---- what travels ------------------------------------------------------------------ */
@@ -142,8 +143,8 @@ refuse_own_state(const struct billet_session *session, struct billet_error *erro
 
 /* ---- begin --------------------------------------------------------------------------- */
 
-static bool
-is_interrupted(const struct billet_session *session)
+bool
+billet_session_interrupted(const struct billet_session *session)
 {
     const struct billet_signals *signals = session->request->signals;
     struct pollfd set = {.fd = signals != NULL ? signals->ending_fd : -1, .events = POLLIN};
@@ -165,7 +166,7 @@ wait_for_lock(struct billet_session *session, struct billet_workspace_options *o
             *error = busy;
             return result;
         }
-        if (is_interrupted(session))
+        if (billet_session_interrupted(session))
             return billet_error_set(error, BILLET_CLASS_CANCELLED, "cancelled",
                                     "cancelled while another run worked on %s", session->workspace);
         if (!told)
@@ -442,12 +443,10 @@ billet_session_bring_again(struct billet_session *session, const json_t *facts,
 
 /* ---- back --------------------------------------------------------------------------------- */
 
-/* Give the handle back with all that runs ended: what is collected does not change any more. */
+/* Give the handle back with all that runs ended. */
 static int
-stop(struct billet_session *session, struct billet_error *error)
+stop_once(struct billet_session *session, struct billet_error *error)
 {
-    if (session->travel.stopped)
-        return 0;
     if (!session->held || !billet_driver_alive(session->client))
         return billet_error_set(error, BILLET_CLASS_DRIVER, "driver_gone",
                                 "the driver is gone; what the command changed cannot be had");
@@ -456,6 +455,50 @@ stop(struct billet_session *session, struct billet_error *error)
     int result = billet_driver_release(session->client, &session->call, BILLET_DISPOSE_STOP, error);
     session->travel.stopped = result == 0;
     return result;
+}
+
+static int
+take_up_stopped(struct billet_session *session, struct billet_error *error)
+{
+    struct billet_driver_lease taken = {0};
+    cleanup_json json_t *known = NULL;
+    const char *text = session->lease.lease.facts;
+    int result =
+        text != NULL && text[0] != '\0' ? billet_json_parse(text, strlen(text), &known, error) : 0;
+    billet_session_fill_identity(session);
+    if (result == 0)
+        result = billet_driver_resume(session->client, &session->call, session->lease.lease.ref,
+                                      known, false, &taken, error);
+    json_decref(taken.facts);
+    if (result < 0)
+        return result;
+    session->held = true;
+    session->travel.stopped = false;
+    return 0;
+}
+
+/* What is collected does not change any more: commands that others run on the lease are ended, also
+ * one that was about to start, and no new one comes until this session ends. */
+static int
+stop(struct billet_session *session, struct billet_error *error)
+{
+    if (session->travel.stopped)
+        return 0;
+    int result = billet_session_gate_shut(session, error);
+    if (result == 0)
+        result = stop_once(session, error);
+    for (int i = 0; result == 0 && i < STOPS_MAX; i++) {
+        result = billet_session_gate_empty(session, error);
+        if (result != 0)
+            return result < 0 ? result : 0;
+        result = take_up_stopped(session, error);
+        if (result == 0)
+            result = stop_once(session, error);
+    }
+    return result < 0
+               ? result
+               : billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "workspace_busy",
+                                  "commands on lease %s do not end", session->lease.lease.id);
 }
 
 /* The upper directory lies in one that nobody else can enter, and is no link. */
@@ -603,26 +646,15 @@ keep_exchange(struct billet_session *session, struct billet_error *error)
 int
 billet_session_travel_renew(struct billet_session *session, struct billet_error *error)
 {
-    struct billet_driver_lease taken = {0};
     cleanup_json json_t *facts = NULL;
-    cleanup_json json_t *known = NULL;
     cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
-    const char *text = session->lease.lease.facts;
     if (is_far(session) && session->travel.returned)
         return keep_exchange(session, error);
     if (!session->travel.stopped)
         return 0;
-    int result =
-        text != NULL && text[0] != '\0' ? billet_json_parse(text, strlen(text), &known, error) : 0;
-    billet_session_fill_identity(session);
-    if (result == 0)
-        result = billet_driver_resume(session->client, &session->call, session->lease.lease.ref,
-                                      known, false, &taken, error);
-    json_decref(taken.facts);
+    int result = take_up_stopped(session, error);
     if (result < 0)
         return result;
-    session->held = true;
-    session->travel.stopped = false;
     if (session->workspace_mode == BILLET_WORKSPACE_COPY) {
         result = keep_exchange(session, error);
         return result < 0 ? result : hand_copy(session, &directory, &facts, error);
@@ -643,6 +675,9 @@ billet_travel_forget(const struct billet_context *context, const char *lease)
     cleanup_free char *path = billet_uuid_is_valid(lease) ? place_of(context, lease) : NULL;
     if (path != NULL && billet_tree_remove(path, &problem) < 0)
         billet_log(BILLET_LOG_WARNING, "cannot remove %s: %s", path, problem.message);
+    cleanup_free char *gate = NULL;
+    if (path != NULL && asprintf(&gate, "%s.gate", path) >= 0)
+        unlink(gate);
 }
 
 void
@@ -659,8 +694,9 @@ billet_session_travel_end(struct billet_session *session, bool ended)
     billet_owners_cancel(billet_steal(travel->owners)); /* it looks at the workspace */
     billet_workspace_end(travel->workspace);
     travel->workspace = NULL;
-    if (ended && travel->directory != NULL)
+    if (ended && (travel->directory != NULL || travel->gate_fd > 0))
         billet_travel_forget(session->context, session->lease.lease.id);
+    billet_session_gate_open(session);
     billet_filter_free(&travel->filter);
     free(travel->upper);
     free(travel->directory);

@@ -21,6 +21,7 @@ struct billet_travel {
     struct billet_workspace *workspace; /* locked while not NULL */
     struct billet_owners *owners;       /* while it is not known whether an overlay will do */
     struct billet_filter filter;
+    int gate_fd;     /* session_gate.c; 0: none */
     char *upper;     /* of an overlay */
     char *directory; /* STATE/travel/LEASE, once it is needed */
     bool stopped;    /* nothing of the lease runs, its handle is given back */

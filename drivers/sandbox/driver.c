@@ -215,6 +215,19 @@ realize_overlay(const struct billet_call *call, struct billet_lease_handle *leas
     return 0;
 }
 
+/* The upper directory will be made anew, for the id that the sandbox will run as, while nobody else
+ * starts one; a command that came between a pull's stop and this has the old one mounted. */
+static int
+begin_anew(const struct billet_call *call, struct billet_lease_handle *lease,
+           const struct sandbox_config *config, int *lock, struct billet_error *error)
+{
+    *lock = sandbox_resident_lock(lease, billet_monotonic_ns() + 10 * BILLET_NS_PER_SECOND, error);
+    int result = *lock < 0 ? *lock : 0;
+    if (result == 0)
+        result = sandbox_lease_stop(lease->directory_fd, NULL, call->deadline_ns, error);
+    return result == 0 ? sandbox_lease_identify(lease, config, error) : result;
+}
+
 static int32_t
 realize(const struct billet_call *call, struct billet_lease_handle *lease,
         const struct billet_realize *args, struct billet_realized *result,
@@ -233,9 +246,9 @@ realize(const struct billet_call *call, struct billet_lease_handle *lease,
     lease->overlay_path[0] = '\0';
     if (args->mode == BILLET_WORKSPACE_OVERLAY)
         sandbox_overlay_adopt(host, lease);
-    /* An upper directory that is made anew is made for the id that the sandbox will run as. */
+    cleanup_fd int lock = -1;
     if (args->mode == BILLET_WORKSPACE_OVERLAY && lease->identity.adopted == 0)
-        failed = sandbox_lease_identify(lease, &config, error);
+        failed = begin_anew(call, lease, &config, &lock, error);
     if (failed == 0 && args->mode != BILLET_WORKSPACE_NONE)
         failed = take_workspace(lease, &config, args, error);
     if (failed == 0 && args->mode == BILLET_WORKSPACE_OVERLAY)

@@ -532,11 +532,9 @@ cannot_reach(int result, struct billet_error *error)
                                                : "cannot reach the sandbox");
 }
 
-/* Of several processes that find none, one starts it. The lock is on the lease's directory. */
-static int
-start_one(const struct billet_host *host, struct billet_lease_handle *lease,
-          const struct sandbox_config *config, int64_t limit_ns, int *connection,
-          struct billet_error *error)
+int
+sandbox_resident_lock(const struct billet_lease_handle *lease, int64_t limit_ns,
+                      struct billet_error *error)
 {
     cleanup_fd int lock = openat(lease->directory_fd, ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
     if (lock < 0)
@@ -548,8 +546,23 @@ start_one(const struct billet_host *host, struct billet_lease_handle *lease,
                                      "another process is starting the sandbox");
         nanosleep(&pause, NULL);
     }
+    return billet_take_fd(&lock);
+}
+
+/* Of several processes that find none, one starts it. */
+static int
+start_one(const struct billet_host *host, struct billet_lease_handle *lease,
+          const struct sandbox_config *config, int64_t limit_ns, int *connection,
+          struct billet_error *error)
+{
+    cleanup_fd int lock = sandbox_resident_lock(lease, limit_ns, error);
+    if (lock < 0)
+        return lock;
     int result = knock(lease, connection);
     if (is_absent(result)) {
+        /* A pull may have made the upper directory anew since this process looked. */
+        if (lease->overlay_path[0] != '\0' && !lease->identity.taken)
+            sandbox_overlay_adopt(host, lease);
         result = begin(host, lease, config, error);
         if (result < 0)
             return result;
@@ -577,8 +590,7 @@ sandbox_resident_try(const struct billet_host *host, struct billet_lease_handle 
 {
     struct billet_error unsaid = BILLET_ERROR_INIT;
     struct sandbox_resident *resident = &lease->resident;
-    sandbox_resident_start_ahead(host, lease, config);
-    if (!sandbox_resident_is_ours(resident) ||
+    if (begin(host, lease, config, &unsaid) < 0 ||
         sandbox_launch_result(&resident->launched, &unsaid) == 0)
         return 0;
     int result = -resident->launched.overlay_errno;

@@ -49,8 +49,11 @@ struct sandbox_resident {
  * wait until it is ready. Where it fails the first command tries again and says why. */
 void sandbox_resident_start_ahead(const struct billet_host *host, struct billet_lease_handle *lease,
                                   const struct sandbox_config *config);
-/* The same, and wait until it is seen whether the overlay could be mounted: 0 or -errno
- * (sandbox_overlay_trial). */
+/* Nobody else starts a sandbox of the lease while the descriptor is open; negative: an error. */
+int sandbox_resident_lock(const struct billet_lease_handle *lease, int64_t limit_ns,
+                          struct billet_error *error);
+/* Start one under that lock, and wait until it is seen whether the overlay could be mounted: 0 or
+ * -errno (sandbox_overlay_trial). Any other failure is left to the first command. */
 int sandbox_resident_try(const struct billet_host *host, struct billet_lease_handle *lease,
                          const struct sandbox_config *config);
 /* A connection for one command, to one that this or another process started; starts one where there
