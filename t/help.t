@@ -4,6 +4,7 @@
 # --help, help and --version of every verb: on the output, with examples that are well formed.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
 . "$top_srcdir/t/lib/verbs.sh"
+about_words
 need_billet
 
 billet --help

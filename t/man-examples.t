@@ -5,6 +5,7 @@
 #     .\" conf    passes billet config check.
 # Examples of --help are run each for itself, in a project with a stored environment and a lease.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+about_words
 need_billet
 need make
 

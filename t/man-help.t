@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # --help, the table of verbs and the pages say the same.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+about_words
 need_billet
 
 billet --help

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What pages say of options, keys, capabilities and error ids is what the code says.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+about_words
 need_billet
 [ -x "$top_builddir/man/print-options" ] || skip_all "needs man/print-options, which make check builds"
 

@@ -198,6 +198,12 @@ need() {
     done
 }
 
+# The test is about words, of code that other tests run: nothing new for sanitizers, which make each
+# of its many processes slow.
+about_words() {
+    [ -z "${BILLET_SANITIZERS:-}" ] || skip_all "is about words: sanitizers see the same code in other tests"
+}
+
 need_billet() {
     [ -x "$billet_program" ] || skip_all "needs the built program $billet_program"
 }
