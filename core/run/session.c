@@ -586,6 +586,7 @@ billet_session_close(struct billet_session *session)
 {
     if (session->held && session->shared && billet_driver_alive(session->client)) {
         struct billet_error error = BILLET_ERROR_INIT;
+        billet_session_fill_identity(session);
         billet_driver_release(session->client, &session->call, BILLET_DISPOSE_KEEP, &error);
     }
     billet_driver_stop(session->client);
