@@ -131,9 +131,9 @@ for user in $users; do
 
     # One sandbox, many commands, from processes that know nothing of each other
     launch -K -i many-$$ -- sh -c "echo first >/tmp/mark; sleep 3139$own & :"
-    # What was forked there may still be about to execute.
+    # What was forked there may still be about to execute; grep is not to find itself.
     is "first 1" "$(launch -K -R -i many-$$ -- sh -c "cat /tmp/mark; tries=0
-        until count=\$(cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -cx 3139$own); do
+        until count=\$(cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -cx '[3]139$own'); do
             tries=\$((tries + 1)); [ \$tries -lt 100 ] || break; sleep 0.1
         done; echo \$count" | paste -sd ' ')" \
         "$user: a second command finds files and processes of the first"
