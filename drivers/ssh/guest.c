@@ -613,8 +613,10 @@ ssh_channel_open(struct ssh_guest *guest, const void *payload, size_t size,
     if (channel->lost ||
         ssh_guest_send(guest, BILLET_GUEST_EXEC, 0, channel->number, payload, size) < 0) {
         ssh_channel_close(channel);
+        const char *wrong = ssh_guest_wrong(guest);
         billet_fail(error, BILLET_CLASS_LOST, "connection_lost",
-                    "billet-guest on the host ended before the command began");
+                    "billet-guest on the host %s before the command began",
+                    wrong != NULL ? wrong : "ended");
         error->retryable = 1;
         return -BILLET_CLASS_LOST;
     }
