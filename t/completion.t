@@ -3,6 +3,7 @@
 # The completion files ask billet and offer what it says. First a billet of our
 # own making answers, then the real one.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+about_words
 need bash
 completion=$top_srcdir/core/cli/completion
 
