@@ -500,8 +500,13 @@ release_resource(struct billet_session *session, int disposition, struct billet_
     }
     if (disposition == BILLET_DISPOSE_STOP && session->travel.stopped)
         return 0;
-    if (session->travel.stopped && billet_driver_alive(session->client))
-        return destroy_stopped(session, error);
+    if (session->travel.stopped && billet_driver_alive(session->client)) {
+        result = destroy_stopped(session, error);
+        if (result == 0 || disposition != BILLET_DISPOSE_DESTROY)
+            return result;
+        billet_log(BILLET_LOG_INFO, "destroy failed, trying once more: %s", error->message);
+        billet_error_clear(error);
+    }
     if (disposition != BILLET_DISPOSE_DESTROY)
         return billet_error_set(error, BILLET_CLASS_DRIVER, "lease_release_failed",
                                 "the driver is gone; nothing was kept");
@@ -538,9 +543,9 @@ end_with(struct billet_session *session, bool failed, const char *reason,
     /* It has nothing left to do, and ends while the last row is written. */
     if (session->client != NULL)
         billet_driver_dismiss(session->client);
-    result = billet_lease_finish(&session->lease, failed, failed ? reason : NULL, error);
+    /* Before the last row, for nobody looks for files of a lease that has ended. */
     billet_session_travel_end(session, true);
-    return result;
+    return billet_lease_finish(&session->lease, failed, failed ? reason : NULL, error);
 }
 
 static int

@@ -477,6 +477,22 @@ take_up_stopped(struct billet_session *session, struct billet_error *error)
     return 0;
 }
 
+/* The driver died while it gave the handle back: what it had is still there, for a new one. */
+static int
+stop_anew(struct billet_session *session, struct billet_error *error)
+{
+    billet_log(BILLET_LOG_INFO, "%s; trying once more", error->message);
+    billet_error_clear(error);
+    billet_driver_stop(session->client);
+    session->client = NULL;
+    int result = billet_session_start_driver(session, session->lease.lease.driver, error);
+    if (result == 0)
+        result = billet_session_await_driver(session, error);
+    if (result == 0)
+        result = take_up_stopped(session, error);
+    return result < 0 ? result : stop_once(session, error);
+}
+
 /* What is collected does not change any more: commands that others run on the lease are ended, also
  * one that was about to start, and no new one comes until this session ends. */
 static int
@@ -485,8 +501,11 @@ stop(struct billet_session *session, struct billet_error *error)
     if (session->travel.stopped)
         return 0;
     int result = billet_session_gate_shut(session, error);
+    bool alive = session->held && billet_driver_alive(session->client);
     if (result == 0)
         result = stop_once(session, error);
+    if (result < 0 && alive && !billet_driver_alive(session->client))
+        result = stop_anew(session, error);
     for (int i = 0; result == 0 && i < STOPS_MAX; i++) {
         result = billet_session_gate_empty(session, error);
         if (result != 0)

@@ -66,12 +66,17 @@ flatten(int top, const char *name, unsigned long *next)
             return -errno;
         if (unlinkat(fd, entry->d_name, AT_REMOVEDIR) == 0)
             continue;
-        snprintf(moved, sizeof(moved), ".gone-%lu", (*next)++);
         /* To move a directory is to write its "..". */
         int inner = open_to_empty(fd, entry->d_name);
         billet_close_fd(&inner);
-        if (renameat(fd, entry->d_name, top, moved) < 0 && errno != ENOENT)
-            return -errno;
+        /* A removal that was cut off has left some of these names. */
+        int failed;
+        do {
+            snprintf(moved, sizeof(moved), ".gone-%lu", (*next)++);
+            failed = renameat(fd, entry->d_name, top, moved) < 0 ? errno : 0;
+        } while (failed == ENOTEMPTY || failed == EEXIST);
+        if (failed != 0 && failed != ENOENT)
+            return -failed;
     }
     return unlinkat(top, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }

@@ -124,6 +124,8 @@ abandon_lease(struct place *place, const struct group *group)
                                      group->environment,
                                      "-w",
                                      place->workspace,
+                                     "--workspace-mode", /* the file is to be seen here */
+                                     strcmp(group->environment, "local") == 0 ? "in_place" : "bind",
                                      "--",
                                      "sh",
                                      "-c",
@@ -254,8 +256,15 @@ reap_and_end(struct place *place, const struct group *group)
             return;
         live = place_live_leases(place, id, sizeof(id), state, sizeof(state));
     }
-    if (live > 0)
+    if (live > 0) {
+        const char *const show[] = {"lease", "show", id, NULL};
         place_complain(place, "%d leases live after the reaper, one is %s", live, state);
+        char *text = place_must_run(place, show) ? place_output(place, 0) : NULL;
+        const char *reason = text != NULL ? strstr(text, "Reason:") : NULL;
+        if (reason != NULL)
+            place_complain(place, "%.*s", (int)strcspn(reason, "\n"), reason);
+        free(text);
+    }
 }
 
 static void
