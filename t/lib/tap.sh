@@ -27,7 +27,7 @@ tap_uid=${TEST_UID:-65534}
 # A test starts without anything of the caller's billet.
 for tap_name in $(env | sed -n 's/^\(BILLET_[A-Za-z0-9_]*\)=.*/\1/p'); do
     case $tap_name in
-    BILLET_SANITIZERS) ;;
+    BILLET_SANITIZERS | BILLET_REPEATED) ;;
     *) unset "$tap_name" ;;
     esac
 done
@@ -199,8 +199,9 @@ need() {
 }
 
 # The test is about words, of code that other tests run: nothing new for sanitizers, which make each
-# of its many processes slow.
+# of its many processes slow, nor where the same was tested before (BILLET_REPEATED).
 about_words() {
+    [ -z "${BILLET_REPEATED:-}" ] || skip_all "is about words, which were tested before"
     [ -z "${BILLET_SANITIZERS:-}" ] || skip_all "is about words: sanitizers see the same code in other tests"
 }
 
