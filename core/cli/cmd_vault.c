@@ -110,6 +110,7 @@ list_vaults(struct cli *cli)
             json_pack("{s:s, s:O}", "format_version", BILLET_FORMAT_VERSION, "vaults", list));
     else
         cli_table_print(&table, cli);
+    billet_strings_free(&table.cells);
     json_decref(list);
     return BILLET_EXIT_OK;
 }
@@ -133,6 +134,7 @@ print_found(struct cli *cli, const struct found *found, const char *heading)
             json_pack("{s:s, s:O}", "format_version", BILLET_FORMAT_VERSION, "paths", list));
     else
         cli_table_print(&table, cli);
+    billet_strings_free(&table.cells);
     json_decref(list);
 }
 
@@ -293,6 +295,7 @@ import_all(struct cli *cli, struct billet_secrets *secrets, const struct billet_
                                  "applied", apply, "paths", list));
     else
         cli_table_print(&table, cli);
+    billet_strings_free(&table.cells);
     json_decref(list);
     return 0;
 }

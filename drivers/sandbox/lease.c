@@ -566,6 +566,8 @@ sandbox_lease_destroy(const struct billet_host *host, const char *id, bool dry_r
         return result;
     cleanup_fd int directory =
         site >= 0 ? openat(site, id, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (site >= 0 && directory < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
+        return billet_fail_errno(error, 0, "io_failed", errno, "cannot look at lease %s", id);
     if (directory < 0) { /* not ours, or gone: its group was removed before its directory */
         int removed = sandbox_overlay_remove(host, id); /* outlives a boot */
         return removed == 0
