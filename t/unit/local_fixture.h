@@ -246,4 +246,17 @@ count_lease(const char *lease)
     return count_processes("environ", text);
 }
 
+/* Until that many can be counted, once: one that is just executing has no environment to be counted
+ * by, so a second look may find fewer. */
+static void
+await_processes(const char *lease, int count)
+{
+    int found = count_lease(lease);
+    for (int i = 0; i < 2000 && found != count; i++) {
+        usleep(10000);
+        found = count_lease(lease);
+    }
+    ck_assert_int_eq(found, count);
+}
+
 #endif

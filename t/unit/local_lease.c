@@ -44,7 +44,7 @@ START_TEST(release_ends_every_daemon_and_no_other_lease)
     ck_assert_int_eq(count_lease(lease_a), 0);
     ck_assert_int_eq(count_processes("cmdline", bare), 0);
     ck_assert_int_eq(groups_of(lease_a), 0);
-    ck_assert_int_eq(count_lease(lease_b), 1);
+    await_processes(lease_b, 1);
     struct billet_destroy args = {.struct_size = sizeof(args), .ref = ""};
     assert_ok(driver->destroy(&call_b, &args, &error));
     ck_assert_int_eq(count_lease(lease_b), 0);
@@ -125,7 +125,7 @@ START_TEST(a_kept_lease_is_resumed_with_its_workspace)
     run_shell(&call_a, lease, "setsid sleep 60 >/dev/null 2>&1 & pwd", &out);
     ck_assert_int_eq(strncmp(out.output, work_directory, strlen(work_directory)), 0);
     assert_ok(driver->release(&call_a, lease, BILLET_DISPOSE_KEEP, &error));
-    ck_assert_int_eq(count_lease(lease_a), 1);
+    await_processes(lease_a, 1);
 
     struct billet_fact facts[] = {{"directory", fact_directory}};
     struct billet_resume args = {
