@@ -5,17 +5,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/json.h"
-
-/* The details, or an empty object when they do not parse. */
-static json_t *
-parsed(const char *text)
-{
-    json_t *value = NULL;
-    if (text == NULL || text[0] == '\0' || billet_json_parse(text, strlen(text), &value, NULL) < 0)
-        return json_object();
-    return value;
-}
 
 json_t *
 cli_activity_json(const struct billet_activity *activity)
@@ -25,7 +14,7 @@ cli_activity_json(const struct billet_activity *activity)
     json_t *object = json_pack(
         "{s:I, s:s, s:s, s:s, s:I}", "sequence", (json_int_t)activity->sequence, "time", time,
         "action", activity->action, "actor", activity->actor, "fence", (json_int_t)activity->fence);
-    json_object_set_new(object, "details", parsed(activity->details));
+    json_object_set_new(object, "details", cli_json_column(activity->details));
     const struct {
         const char *key;
         const char *value;

@@ -276,7 +276,7 @@ run_edit(struct cli *cli)
 
 /* ---- archive, drain, delete ----------------------------------------------------------- */
 
-/* To that status, with a reason; an environment that has it already is not touched. */
+/* To that status, with a reason; one that is active already is not made so again. */
 static int
 change_status(struct cli *cli, const char *wanted, const char *action)
 {

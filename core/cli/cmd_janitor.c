@@ -2,7 +2,6 @@
 /*
  * cmd_janitor.c - billet lease reap | janitor: end what was left behind, once or again and again
  */
-#include <poll.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -167,8 +166,7 @@ wait_for_next(struct billet_signals *signals, int64_t until_ns)
             return true;
         if (left <= 0)
             return false;
-        struct pollfd one = {.fd = signals->ending_fd, .events = POLLIN};
-        poll(&one, 1, (int)(left / 1000000 + 1));
+        billet_signals_wait(signals, (int)(left / 1000000 + 1));
     }
 }
 

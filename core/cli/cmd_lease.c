@@ -21,16 +21,6 @@ struct list_state {
     int64_t now_ns;
 };
 
-/* A JSON column of the row, or an empty object when it does not parse. */
-static json_t *
-parsed(const char *text)
-{
-    json_t *value = NULL;
-    if (text == NULL || text[0] == '\0' || billet_json_parse(text, strlen(text), &value, NULL) < 0)
-        return json_object();
-    return value;
-}
-
 static json_t *
 lease_json(const struct billet_lease *lease)
 {
@@ -44,7 +34,7 @@ lease_json(const struct billet_lease *lease)
     json_object_set_new(object, "directory", billet_json_bytes(lease->directory));
     json_object_set_new(object, "ref", billet_json_bytes(lease->ref));
     json_object_set_new(object, "command", billet_json_bytes(lease->command));
-    json_object_set_new(object, "outcome", parsed(lease->outcome));
+    json_object_set_new(object, "outcome", cli_json_column(lease->outcome));
     json_object_set_new(object, "reason", billet_json_bytes(lease->reason));
     json_object_set_new(object, "cleanup_attempts", json_integer(lease->cleanup_attempts));
     const struct {
@@ -67,7 +57,7 @@ lease_json(const struct billet_lease *lease)
 static void
 outcome_text(char *to, size_t size, const struct billet_lease *lease)
 {
-    cleanup_json json_t *outcome = parsed(lease->outcome);
+    cleanup_json json_t *outcome = cli_json_column(lease->outcome);
     if (json_object_get(outcome, "signal") != NULL)
         snprintf(to, size, "signal %d", (int)billet_json_integer(outcome, "signal", 0));
     else if (billet_json_boolean(outcome, "timed_out", false))
@@ -228,8 +218,8 @@ run_show(struct cli *cli)
     if (result == 0 && cli->json) {
         json_t *object = lease_json(&lease);
         json_object_set_new(object, "format_version", json_string(BILLET_FORMAT_VERSION));
-        json_object_set_new(object, "facts", parsed(lease.facts));
-        json_object_set_new(object, "configuration", parsed(lease.configuration));
+        json_object_set_new(object, "facts", cli_json_column(lease.facts));
+        json_object_set_new(object, "configuration", cli_json_column(lease.configuration));
         json_object_set(object, "history", state.list);
         cli_print_json(object);
     } else if (result == 0) {

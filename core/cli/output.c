@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/redact.h"
 #include "base/text.h"
 
@@ -19,6 +20,15 @@ cli_print_json(json_t *object)
         billet_redact_text(text);
     printf("%s\n", text != NULL ? text : "null");
     json_decref(object);
+}
+
+json_t *
+cli_json_column(const char *text)
+{
+    json_t *value = NULL;
+    if (text == NULL || text[0] == '\0' || billet_json_parse(text, strlen(text), &value, NULL) < 0)
+        return json_object();
+    return value;
 }
 
 void

@@ -14,6 +14,8 @@
 
 /* One value and a newline; takes over object. */
 void cli_print_json(json_t *object);
+/* A JSON column of a row, or an empty object when it does not parse. */
+json_t *cli_json_column(const char *text);
 
 /* A table whose columns are as wide as their widest cell; cells are escaped and copied. */
 #define CLI_TABLE_COLUMNS 12

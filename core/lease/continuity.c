@@ -25,7 +25,6 @@ struct remembered {
     json_int_t offset_ns;
     json_int_t sequence;
     json_int_t time_ns;
-    json_int_t last_ns;
     json_int_t restored_ns;
 };
 
@@ -39,11 +38,10 @@ read_file(const char *path, json_t **object, struct remembered *remembered)
     *object = NULL;
     return billet_io_read_file(path, &text, FILE_MAX, &error) == 0 &&
            billet_json_parse(text.data, text.length, object, &error) == 0 &&
-           json_unpack(*object, "{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "boot", &remembered->boot,
+           json_unpack(*object, "{s:s, s:s, s:I, s:I, s:I, s:I}", "boot", &remembered->boot,
                        "deployment", &remembered->deployment, "offset_ns", &remembered->offset_ns,
                        "sequence", &remembered->sequence, "time_ns", &remembered->time_ns,
-                       "last_ns", &remembered->last_ns, "restored_ns",
-                       &remembered->restored_ns) == 0;
+                       "restored_ns", &remembered->restored_ns) == 0;
 }
 
 static void
@@ -155,10 +153,7 @@ billet_continuity_look(const char *path, struct billet_store *store,
     else if (known && before.restored_ns > 0 &&
              now - before.restored_ns < BILLET_CONTINUITY_GRACE_NS)
         continuity->restored_ns = before.restored_ns;
-    if (continuity->restored_ns > 0)
-        continuity->spare_until_ns = continuity->restored_ns + BILLET_CONTINUITY_GRACE_NS;
     bool goes_on = known && kept && before.sequence > 0;
-    continuity->last_ns = known ? before.last_ns : 0;
     result = find_newest(store, goes_on ? before.sequence : 0, goes_on ? 0 : now - FIRST_LOOK_NS,
                          &newest, error);
     continuity->sequence = newest.sequence;
@@ -238,10 +233,9 @@ billet_continuity_save(const char *path, const struct billet_continuity *continu
                        struct billet_error *error)
 {
     cleanup_json json_t *object = json_pack(
-        "{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "boot", continuity->boot, "deployment",
+        "{s:s, s:s, s:I, s:I, s:I, s:I}", "boot", continuity->boot, "deployment",
         continuity->deployment, "offset_ns", (json_int_t)continuity->offset_ns, "sequence",
-        (json_int_t)continuity->sequence, "time_ns", (json_int_t)continuity->time_ns, "last_ns",
-        (json_int_t)(continuity->offset_ns + billet_clock_boottime()), "restored_ns",
+        (json_int_t)continuity->sequence, "time_ns", (json_int_t)continuity->time_ns, "restored_ns",
         (json_int_t)continuity->restored_ns);
     cleanup_free char *text = object != NULL ? billet_json_text(object) : NULL;
     if (text == NULL)

@@ -30,11 +30,9 @@ enum billet_continuity_state {
 
 struct billet_continuity {
     enum billet_continuity_state state;
-    int64_t jump_ns;        /* of the store's clock; below zero: back */
-    int64_t extended;       /* leases that got more time */
-    int64_t last_ns;        /* store's clock at the last pass; 0: none */
-    int64_t spare_until_ns; /* store's clock; 0: no restoration that is recent */
-    char text[160];         /* one line for people; "" for NEW and SAME */
+    int64_t jump_ns;  /* of the store's clock; below zero: back */
+    int64_t extended; /* leases that got more time */
+    char text[160];   /* one line for people; "" for NEW and SAME */
     /* What is to be remembered: */
     char boot[64];
     char deployment[40];

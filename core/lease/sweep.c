@@ -54,6 +54,7 @@ struct pass {
     struct billet_sweep_result result;
     char deployment[40];
     int64_t now_ns;
+    bool held_back; /* too many would go */
 };
 
 struct verdict {
@@ -157,6 +158,9 @@ sweep_one(struct pass *pass, const struct billet_sweep_resource *resource,
     struct billet_error why = BILLET_ERROR_INIT;
     struct verdict verdict;
     int result = judge(pass, resource, &lease, &verdict, error);
+    if (result == 0 && verdict.decision == BILLET_SWEEP_REMOVED && pass->held_back)
+        verdict = (struct verdict){BILLET_SWEEP_HELD_BACK,
+                                   "too many at once have no live lease: look before they go"};
     if (result == 0 && verdict.decision == BILLET_SWEEP_REMOVED && !pass->options->dry_run) {
         if (pass->remove_resource(&lease, resource, pass->context, &why) == 0)
             result = record(pass, &lease, resource, error);
@@ -186,24 +190,6 @@ count_strays(struct pass *pass, const struct billet_sweep_list *list, int64_t *s
     return result;
 }
 
-static int
-hold_back(struct pass *pass, const struct billet_sweep_list *list, struct billet_error *error)
-{
-    int result = 0;
-    for (size_t i = 0; result == 0 && i < list->count; i++) {
-        struct billet_lease lease = {0};
-        struct verdict verdict;
-        result = judge(pass, &list->items[i], &lease, &verdict, error);
-        if (result == 0 && verdict.decision == BILLET_SWEEP_REMOVED)
-            verdict = (struct verdict){BILLET_SWEEP_HELD_BACK,
-                                       "too many at once have no live lease: look before they go"};
-        if (result == 0)
-            tell(pass, &list->items[i], &verdict);
-        billet_lease_free(&lease);
-    }
-    return result;
-}
-
 int
 billet_sweep(struct billet_store *store, const struct billet_sweep_list *list,
              const struct billet_sweep_options *options, billet_sweep_remove *remove_resource,
@@ -223,12 +209,9 @@ billet_sweep(struct billet_store *store, const struct billet_sweep_list *list,
         result = billet_store_of(store)->now(store, &pass.now_ns, error);
     if (result == 0 && !options->all_at_once)
         result = count_strays(&pass, list, &strays, error);
-    if (result == 0 && strays > most) {
-        result = hold_back(&pass, list, error);
-    } else {
-        for (size_t i = 0; result == 0 && i < list->count; i++)
-            result = sweep_one(&pass, &list->items[i], error);
-    }
+    pass.held_back = strays > most;
+    for (size_t i = 0; result == 0 && i < list->count; i++)
+        result = sweep_one(&pass, &list->items[i], error);
     if (result_to != NULL)
         *result_to = pass.result;
     return result;

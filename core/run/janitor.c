@@ -142,7 +142,6 @@ struct questions {
     struct question *items;
     size_t count;
     size_t capacity;
-    struct billet_context *context;
     struct billet_error *error;
 };
 
@@ -329,7 +328,7 @@ sweep_driver(struct pass *pass, struct questions *questions, const char *driver,
 static int
 sweep(struct pass *pass, struct billet_error *error)
 {
-    struct questions list = {.context = pass->context, .error = error};
+    struct questions list = {.error = error};
     int result = collect_questions(pass, &list, error);
     for (size_t i = 0; result == 0 && i < list.count; i++) {
         const char *driver = list.items[i].environment.driver;

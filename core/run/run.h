@@ -21,7 +21,6 @@ struct billet_run_result {
     struct billet_ending ending;
     bool ran;                          /* the command ended by itself or by billet's doing */
     bool held;                         /* the lease is still there */
-    bool reused;                       /* it came from an earlier run */
     struct billet_error release_error; /* class 0 when the end went well */
     struct billet_error return_error;  /* class 0 when the changes were brought back, or none had
                                           to be */

@@ -19,8 +19,6 @@
 #include "run/resolve.h"
 #include "run/session_private.h"
 
-#define BEATS_PER_TTL 4
-
 const char *const billet_step_names[BILLET_STEP_COUNT] = {
     "resolve", "acquire", "realize", "provision", "exec", "return", "release",
 };
@@ -49,6 +47,12 @@ command_details(const struct billet_session *session)
 {
     const char *command = session->request->command;
     return command != NULL ? json_pack("{s:o}", "command", billet_json_bytes(command)) : NULL;
+}
+
+int
+billet_session_add_start(struct billet_session *session, struct billet_error *error)
+{
+    return add_row(session, "exec.started", command_details(session), error);
 }
 
 int
@@ -203,8 +207,8 @@ billet_session_fill_variables(struct billet_session *session, struct billet_erro
     return 0;
 }
 
-static char *
-settings_text(const struct billet_session *session)
+char *
+billet_session_settings_text(const struct billet_session *session)
 {
     struct billet_environment holder = BILLET_ENVIRONMENT_INIT;
     char *text = NULL;
@@ -226,7 +230,7 @@ static int
 begin_lease(struct billet_session *session, struct billet_error *error)
 {
     const struct billet_session_request *request = session->request;
-    cleanup_free char *settings = settings_text(session);
+    cleanup_free char *settings = billet_session_settings_text(session);
     char run[BILLET_UUID_SIZE];
     struct billet_lease wanted = {
         .id = session->lease_id,
@@ -359,7 +363,7 @@ billet_session_drive(struct billet_session *session, const struct billet_session
         .last = exec->last,
         .status_fd = quiet ? -1 : exec->status_fd,
         .signals = session->request->signals,
-        .beat_every_ns = session->lease.ttl_ns / BEATS_PER_TTL,
+        .beat_every_ns = session->lease.ttl_ns / BILLET_BEATS_PER_TTL,
         .beat = billet_session_beat,
         .beat_context = session,
     };
@@ -416,7 +420,7 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
             session, "workspace.realized",
             json_pack("{s:s}", "mode", billet_workspace_mode_name(session->workspace_mode)), error);
     if (result == 0 && !session->request->no_command)
-        result = add_row(session, "exec.started", command_details(session), error);
+        result = billet_session_add_start(session, error);
     return result;
 }
 

@@ -28,7 +28,11 @@ int64_t billet_session_duration(const struct billet_context *context, const char
 void billet_session_fill_identity(struct billet_session *session);
 /* variables: the environment's own, then the request's, then billet's; the last of a name wins. */
 int billet_session_fill_variables(struct billet_session *session, struct billet_error *error);
+/* exec.started: with the lease's next step, or at once for a second user. */
+int billet_session_add_start(struct billet_session *session, struct billet_error *error);
 int billet_session_note_start(struct billet_session *session, struct billet_error *error);
+/* The driver's settings as the lease records them, JSON; NULL without memory. */
+char *billet_session_settings_text(const struct billet_session *session);
 
 /* session_secrets.c. What can be refused before a lease exists; then, with the lease's id on
  * record, the values: into secrets, and the driver's part into call. */
@@ -63,6 +67,8 @@ void billet_session_end_retained(struct billet_session *session, const char *id,
 /* Begun lease: wait until fewer than max_leases older ones of the environment live. */
 int billet_session_wait_turn(struct billet_session *session, struct billet_error *error);
 
+/* How often a lease is renewed within its time. */
+#define BILLET_BEATS_PER_TTL 4
 /* The lease's heartbeat, as often as it is called; fails when the lease is lost. */
 int billet_session_beat(void *context, struct billet_error *error);
 /* Among the lease's facts: what its resource was made from. */

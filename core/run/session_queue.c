@@ -5,7 +5,6 @@
  * The row of a lease is its place in the queue: it is there before the resource is, and those that
  * were begun earlier go first. What a dead process leaves there ends as any lease does.
  */
-#include <poll.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -14,7 +13,6 @@
 #include "run/session_private.h"
 
 #define LOOK_MS 200
-#define BEATS_PER_TTL 4
 
 struct queue {
     const char *mine;
@@ -39,20 +37,11 @@ count(const struct billet_lease *lease, void *context)
     return 0;
 }
 
-/* A signal that ends the run, within the time of one look. */
-static bool
-pause_until_next(const struct billet_session *session)
-{
-    const struct billet_signals *signals = session->request->signals;
-    struct pollfd one = {.fd = signals != NULL ? signals->ending_fd : -1, .events = POLLIN};
-    return poll(&one, 1, LOOK_MS) > 0;
-}
-
 int
 billet_session_wait_turn(struct billet_session *session, struct billet_error *error)
 {
     int64_t most = session->environment.max_leases;
-    int64_t beat_due = billet_clock_monotonic() + session->lease.ttl_ns / BEATS_PER_TTL;
+    int64_t beat_due = billet_clock_monotonic() + session->lease.ttl_ns / BILLET_BEATS_PER_TTL;
     bool told = false;
     if (most <= 0)
         return 0;
@@ -76,7 +65,7 @@ billet_session_wait_turn(struct billet_session *session, struct billet_error *er
                        "waiting: %lld leases of environment '%s' live, and %lld may at once",
                        (long long)queue.older, session->environment.name, (long long)most);
         told = true;
-        if (pause_until_next(session))
+        if (billet_signals_wait(session->request->signals, LOOK_MS))
             return billet_error_set(error, BILLET_CLASS_CANCELLED, "cancelled",
                                     "cancelled while waiting for a turn in environment '%s'",
                                     session->environment.name);
@@ -84,7 +73,7 @@ billet_session_wait_turn(struct billet_session *session, struct billet_error *er
             result = billet_session_beat(session, error);
             if (result < 0)
                 return result;
-            beat_due = billet_clock_monotonic() + session->lease.ttl_ns / BEATS_PER_TTL;
+            beat_due = billet_clock_monotonic() + session->lease.ttl_ns / BILLET_BEATS_PER_TTL;
         }
     }
 }

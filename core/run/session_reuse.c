@@ -95,15 +95,9 @@ add_secret_versions(struct billet_session *session, crypto_generichash_state *st
 static int
 make_key(struct billet_session *session, struct billet_error *error)
 {
-    struct billet_environment holder = BILLET_ENVIRONMENT_INIT;
     crypto_generichash_state state;
     unsigned char hash[KEY_BYTES];
-    cleanup_json json_t *object = NULL;
-    cleanup_free char *text = NULL;
-    if (billet_settings_copy(&holder.settings, &session->environment.driver_settings))
-        object = billet_environment_settings_to_json(&holder);
-    billet_environment_free(&holder);
-    text = object != NULL ? billet_json_text(object) : NULL;
+    cleanup_free char *text = billet_session_settings_text(session);
     if (text == NULL || sodium_init() < 0)
         return billet_error_no_memory(error);
     crypto_generichash_init(&state, (const unsigned char *)session->context->deployment,
@@ -163,25 +157,32 @@ collect(const struct billet_lease *lease, void *context)
     return 0;
 }
 
-/* A retained lease, ended by us; somebody else may be faster. */
+/* The row is being released, by us: remove the resource and end it, as failed when there is a
+ * reason. */
+static int
+end_row(struct billet_session *session, struct billet_lease_session *lease, const char *reason,
+        struct billet_error *error)
+{
+    struct billet_error why = BILLET_ERROR_INIT;
+    if (billet_cleanup_resource(session->context, &lease->lease, &why) == 0)
+        return billet_lease_finish(lease, reason != NULL, reason, error);
+    billet_log(BILLET_LOG_WARNING, "%s", why.message);
+    return billet_lease_cleanup_failed(lease, why.message, error);
+}
+
 void
 billet_session_end_retained(struct billet_session *session, const char *id, const char *reason)
 {
     struct billet_lease_session one = BILLET_LEASE_SESSION_INIT;
     struct billet_error error = BILLET_ERROR_INIT;
-    struct billet_error why = BILLET_ERROR_INIT;
     int result = billet_lease_attach(&one, session->store, session->context->tenant, id,
                                      session->context->actor, &error);
-    if (result == 0 && one.lease.state == BILLET_LEASE_RETAINED)
+    if (result == 0 && one.lease.state != BILLET_LEASE_RETAINED)
+        result = -BILLET_CLASS_LOST; /* somebody else was faster */
+    if (result == 0)
         result = billet_lease_start_release(&one, NULL, reason, &error);
-    else
-        result = -BILLET_CLASS_LOST;
-    if (result == 0 && billet_cleanup_resource(session->context, &one.lease, &why) < 0) {
-        billet_log(BILLET_LOG_WARNING, "%s", why.message);
-        result = billet_lease_cleanup_failed(&one, why.message, &error);
-    } else if (result == 0) {
-        result = billet_lease_finish(&one, false, NULL, &error);
-    }
+    if (result == 0)
+        result = end_row(session, &one, NULL, &error);
     if (result < 0 && result != -BILLET_CLASS_LOST)
         billet_log(BILLET_LOG_WARNING, "lease %s: %s", id, error.message);
     billet_lease_session_free(&one);
@@ -228,15 +229,10 @@ give_back(struct billet_session *session, int result, const struct billet_error 
     struct billet_lease_session *lease = &session->lease;
     session->held = false;
     if (result == -BILLET_CLASS_LOST) {
-        struct billet_error problem = BILLET_ERROR_INIT;
         billet_log(BILLET_LOG_INFO, "the resource of lease %s is lost: %s", lease->lease.id,
                    why->message);
-        if (billet_lease_start_release(lease, NULL, why->message, &error) == 0) {
-            if (billet_cleanup_resource(session->context, &lease->lease, &problem) == 0)
-                billet_lease_finish(lease, true, why->message, &error);
-            else
-                billet_lease_cleanup_failed(lease, problem.message, &error);
-        }
+        if (billet_lease_start_release(lease, NULL, why->message, &error) == 0)
+            end_row(session, lease, why->message, &error);
     } else {
         billet_log(BILLET_LOG_WARNING, "lease %s is kept and not used: %s", lease->lease.id,
                    why->message);
@@ -283,14 +279,8 @@ take(struct billet_session *session, const char *id, struct billet_error *error)
         return 0;
     }
     session->made = session->realized = session->reused = true;
-    if (!request->no_command) {
-        cleanup_json json_t *details =
-            request->command != NULL
-                ? json_pack("{s:o}", "command", billet_json_bytes(request->command))
-                : json_object();
-        cleanup_free char *text = details != NULL ? billet_json_text(details) : NULL;
-        result = billet_lease_add(lease, "exec.started", text, error);
-    }
+    if (!request->no_command)
+        result = billet_session_add_start(session, error);
     return result < 0 ? result : 1;
 }
 

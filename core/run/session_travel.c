@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -146,9 +145,7 @@ refuse_own_state(const struct billet_session *session, struct billet_error *erro
 bool
 billet_session_interrupted(const struct billet_session *session)
 {
-    const struct billet_signals *signals = session->request->signals;
-    struct pollfd set = {.fd = signals != NULL ? signals->ending_fd : -1, .events = POLLIN};
-    return poll(&set, 1, 0) > 0;
+    return billet_signals_wait(session->request->signals, 0);
 }
 
 /* In slices, so that a signal ends the waiting. */

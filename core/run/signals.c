@@ -2,6 +2,7 @@
 #include "run/signals.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -44,6 +45,13 @@ billet_signals_open(struct billet_signals *signals, struct billet_error *error)
         return billet_error_errno(error, 0, "internal", saved, "cannot receive signals");
     }
     return 0;
+}
+
+bool
+billet_signals_wait(const struct billet_signals *signals, int timeout_ms)
+{
+    struct pollfd one = {.fd = signals != NULL ? signals->ending_fd : -1, .events = POLLIN};
+    return poll(&one, 1, timeout_ms) > 0;
 }
 
 int

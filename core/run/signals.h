@@ -24,6 +24,9 @@ struct billet_signals {
     }
 
 int billet_signals_open(struct billet_signals *signals, struct billet_error *error);
+/* Wait at most that long for an ending signal, and leave it to be taken; true: one is there.
+ * signals NULL: only the time passes. */
+bool billet_signals_wait(const struct billet_signals *signals, int timeout_ms);
 /* The next ending signal that has arrived, 0 when there is none. */
 int billet_signals_take(struct billet_signals *signals);
 /* True when the window changed since the last call. */

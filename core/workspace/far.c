@@ -119,14 +119,9 @@ billet_far_compare(const struct billet_manifest *was, const struct billet_manife
     for (size_t i = 0; i < now->count; i++) {
         const struct billet_entry *entry = &now->entries[i];
         const struct billet_entry *old = find(was, entry);
-        if (entry->type == BILLET_ENTRY_OTHER && entry->reason == BILLET_REASON_LINK)
-            return billet_error_set(error, BILLET_CLASS_AUTH, "link_refused",
-                                    "link %s refused: its target may lead out of the tree",
-                                    entry->path);
-        if (entry->type == BILLET_ENTRY_OTHER && entry->reason == BILLET_REASON_SPECIAL)
-            return billet_error_set(error, BILLET_CLASS_AUTH, "archive_refused",
-                                    "what came back is refused: %s is a device, a FIFO or a socket",
-                                    entry->path);
+        int result = billet_tree_accept(entry, error);
+        if (result < 0)
+            return result;
         if (entry->type != BILLET_ENTRY_OTHER && (old == NULL || !billet_tree_same(old, entry)))
             billet_buffer_append(wanted, entry->path, entry->path_length + 1u);
     }

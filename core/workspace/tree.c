@@ -13,6 +13,20 @@
 #include "base/error.h"
 #include "workspace/scan.h"
 
+int
+billet_tree_accept(const struct billet_entry *entry, struct billet_error *error)
+{
+    if (entry->type == BILLET_ENTRY_OTHER && entry->reason == BILLET_REASON_LINK)
+        return billet_error_set(error, BILLET_CLASS_AUTH, "link_refused",
+                                "link %s refused: its target may lead out of the tree",
+                                entry->path);
+    if (entry->type == BILLET_ENTRY_OTHER && entry->reason == BILLET_REASON_SPECIAL)
+        return billet_error_set(error, BILLET_CLASS_AUTH, "archive_refused",
+                                "what came back is refused: %s is a device, a FIFO or a socket",
+                                entry->path);
+    return 0;
+}
+
 bool
 billet_tree_same(const struct billet_entry *a, const struct billet_entry *b)
 {

@@ -39,6 +39,10 @@ int billet_tree_push(const struct billet_root *root, const char *copy,
 /* Two entries are the same file, directory or link by type, mode, size and time. */
 bool billet_tree_same(const struct billet_entry *a, const struct billet_entry *b);
 
+/* What came back may hold this entry: links out of the tree (code link_refused) and devices, FIFOs
+ * and sockets (archive_refused) are refused. */
+int billet_tree_accept(const struct billet_entry *entry, struct billet_error *error);
+
 /* Remove path with all below, however deep and whatever the modes. What is not there is fine. */
 int billet_tree_remove(const char *path, struct billet_error *error);
 

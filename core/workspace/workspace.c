@@ -20,6 +20,7 @@
 #include "workspace/path.h"
 #include "workspace/scan.h"
 #include "workspace/stage.h"
+#include "workspace/tree.h"
 
 #define BASELINE_MAX (512u << 20)
 #define SYNC_EACH_MOST 16u /* so many files are synced one by one, more by syncfs */
@@ -532,14 +533,9 @@ take_copy(struct billet_workspace *workspace, const struct billet_root *from,
         const struct billet_entry *entry = &now->entries[i];
         const struct billet_entry *was =
             billet_manifest_find(&workspace->baseline, entry->path, entry->path_length);
-        if (entry->type == BILLET_ENTRY_OTHER && entry->reason == BILLET_REASON_LINK)
-            return billet_error_set(error, BILLET_CLASS_AUTH, "link_refused",
-                                    "link %s refused: its target may lead out of the tree",
-                                    entry->path);
-        if (entry->type == BILLET_ENTRY_OTHER && entry->reason == BILLET_REASON_SPECIAL)
-            return billet_error_set(error, BILLET_CLASS_AUTH, "archive_refused",
-                                    "what came back is refused: %s is a device, a FIFO or a socket",
-                                    entry->path);
+        result = billet_tree_accept(entry, error);
+        if (result < 0)
+            return result;
         if (entry->type == BILLET_ENTRY_OTHER) {
             /* It was left out on the way there, and so the command made it. */
             if (entry->reason != BILLET_REASON_GIT)
