@@ -152,7 +152,7 @@ main(int argc, char **argv)
     struct cli cli = {.error = BILLET_ERROR_INIT};
     int words = 0;
 
-    billet_heap_prepare();
+    billet_heap_prepare((size_t)320 * 1024);
     prepare_process();
     billet_log_setup("billet", BILLET_LOG_WARNING, false);
     if (argc < 2) {

@@ -108,7 +108,7 @@ main(int argc, char **argv)
                         .path = argv[2],
                         .directories = {"", argv[3], argv[4], argv[5]},
                         .socket = BILLET_HOST_SOCKET};
-    billet_heap_prepare();
+    billet_heap_prepare((size_t)160 * 1024);
     harden();
     /* What the driver starts must not hold the socket. */
     if (fcntl(host.socket, F_SETFD, FD_CLOEXEC) != 0)

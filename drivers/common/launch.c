@@ -40,6 +40,10 @@ struct start_arguments {
     uint64_t cgroup;
 };
 
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
@@ -200,10 +204,10 @@ IN_CHILD static void __attribute__((noreturn)) child_main(void *argument)
 #if defined(__x86_64__) && defined(__LP64__)
 #define HAVE_START 1
 static long
-start_raw(struct start_arguments *arguments, void *argument)
+start_raw(struct start_arguments *arguments, void (*child_function)(void *), void *argument)
 {
     long result;
-    register void (*function)(void *) __asm__("r8") = child_main;
+    register void (*function)(void *) __asm__("r8") = child_function;
     register void *context __asm__("r9") = argument;
     __asm__ volatile("syscall\n\t"
                      "testq %%rax, %%rax\n\t"
@@ -222,12 +226,12 @@ start_raw(struct start_arguments *arguments, void *argument)
 #elif defined(__aarch64__)
 #define HAVE_START 1
 static long
-start_raw(struct start_arguments *arguments, void *argument)
+start_raw(struct start_arguments *arguments, void (*child_function)(void *), void *argument)
 {
     register long number __asm__("x8") = SYS_clone3;
     register void *first __asm__("x0") = arguments;
     register size_t second __asm__("x1") = sizeof(*arguments);
-    register void (*function)(void *) __asm__("x10") = child_main;
+    register void (*function)(void *) __asm__("x10") = child_function;
     register void *context __asm__("x11") = argument;
     __asm__ volatile("svc #0\n\t"
                      "cbnz x0, 1f\n\t"
@@ -244,50 +248,78 @@ start_raw(struct start_arguments *arguments, void *argument)
 }
 #endif
 
-#ifndef HAVE_START
+struct start {
+    void (*function)(void *);
+    void *argument;
+};
+
 static int
 start_function(void *argument)
 {
-    child_main(argument);
+    const struct start *start = argument;
+    start->function(start->argument);
+    _exit(127);
 }
-#endif
 
-/* Make the process: its pid, or a negative errno. */
+/* Without the group when cgroup_fd is -1. A pid or a negative errno. */
 static long
-start(struct child *child, void *stack, int *pidfd)
+start(void (*function)(void *), void *argument, int cgroup_fd, void *stack, int *pidfd)
 {
-    const struct billet_launch *launch = child->launch;
-    child->cgroup_procs = -1;
+    const int flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD;
 #ifdef HAVE_START
     struct start_arguments arguments = {
-        .flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD,
+        .flags = (uint64_t)flags,
         .pidfd = (uint64_t)(uintptr_t)pidfd,
         .exit_signal = SIGCHLD,
         .stack = (uint64_t)(uintptr_t)stack,
         .stack_size = STACK_SIZE,
     };
-    if (launch->cgroup_fd >= 0) {
+    if (cgroup_fd >= 0) {
         arguments.flags |= CLONE_INTO_CGROUP;
-        arguments.cgroup = (uint64_t)launch->cgroup_fd;
+        arguments.cgroup = (uint64_t)cgroup_fd;
     }
-    long result = start_raw(&arguments, child);
-    if (result > 0 || launch->cgroup_fd < 0 || result == -EAGAIN || result == -ENOMEM)
+    long result = start_raw(&arguments, function, argument);
+    if (result != -ENOSYS)
         return result;
 #endif
-    if (launch->cgroup_fd >= 0) {
-        child->cgroup_procs = openat(launch->cgroup_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+    struct start start = {function, argument};
+    if (cgroup_fd >= 0)
+        return -ENOSYS;
+    int pid = clone(start_function, (char *)stack + STACK_SIZE, flags | SIGCHLD, &start, pidfd);
+    return pid < 0 ? -errno : pid;
+}
+
+long
+billet_launch_child(void (*function)(void *), void *argument, int cgroup_fd, int *pidfd)
+{
+    sigset_t all, saved;
+    void *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (stack == MAP_FAILED)
+        return -errno;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &saved);
+    long result = start(function, argument, cgroup_fd, stack, pidfd);
+    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    munmap(stack, STACK_SIZE);
+    return result;
+}
+
+/* Make the process: its pid, or a negative errno. */
+static long
+start_in_group(struct child *child, int *pidfd)
+{
+    int cgroup_fd = child->launch->cgroup_fd;
+    child->cgroup_procs = -1;
+    if (cgroup_fd >= 0) {
+        long result = billet_launch_child(child_main, child, cgroup_fd, pidfd);
+        if (result > 0 || result == -EAGAIN || result == -ENOMEM)
+            return result;
+        child->cgroup_procs = openat(cgroup_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
         if (child->cgroup_procs < 0)
             return -errno;
     }
-#ifdef HAVE_START
-    arguments.flags &= ~(uint64_t)CLONE_INTO_CGROUP;
-    result = start_raw(&arguments, child);
-#else
-    long result = clone(start_function, (char *)stack + STACK_SIZE,
-                        CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, child, pidfd);
-    if (result < 0)
-        result = -errno;
-#endif
+    long result = billet_launch_child(child_main, child, -1, pidfd);
     billet_close_fd(&child->cgroup_procs);
     return result;
 }
@@ -298,21 +330,12 @@ billet_launch_start(const struct billet_launch *launch, pid_t *pid, int *pidfd,
 {
     struct child child = {.launch = launch, .parent = getpid(), .cgroup_procs = -1};
     int new_pidfd = -1;
-    sigset_t all, saved;
 
     *step = BILLET_LAUNCH_PROCESS;
     if (launch->fd_count > BILLET_LAUNCH_FDS)
         return EINVAL;
-    void *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (stack == MAP_FAILED)
-        return errno;
-    sigfillset(&all);
     sigemptyset(&child.mask);
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
-    long result = start(&child, stack, &new_pidfd);
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
-    munmap(stack, STACK_SIZE);
+    long result = start_in_group(&child, &new_pidfd);
     if (result < 0) {
         *step = launch->cgroup_fd >= 0 && result != -EAGAIN && result != -ENOMEM
                     ? BILLET_LAUNCH_GROUP
@@ -332,6 +355,12 @@ billet_launch_start(const struct billet_launch *launch, pid_t *pid, int *pidfd,
     *pid = (pid_t)result;
     *pidfd = new_pidfd;
     return 0;
+}
+
+int
+billet_pidfd_open(pid_t pid)
+{
+    return (int)syscall(SYS_pidfd_open, pid, 0);
 }
 
 const char *

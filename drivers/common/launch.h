@@ -54,6 +54,20 @@ enum billet_launch_step {
 int billet_launch_start(const struct billet_launch *launch, pid_t *pid, int *pidfd,
                         enum billet_launch_step *step);
 
+/*
+ * Run function(argument), which never returns, in a child that shares the memory of this process on
+ * a small stack of its own, without any signal, until it executes a program or ends; the calling
+ * thread waits so long (CLONE_VM | CLONE_VFORK: no page tables are copied). Descriptors, directory
+ * and the like are the child's own. It calls what a thread may call, and changes user by raw system
+ * calls: libc's would signal the threads of this process.
+ * cgroup_fd: directory of a v2 group to be born in, -1: none. Its pid, with *pidfd (O_CLOEXEC) the
+ * caller's, or a negative errno.
+ */
+long billet_launch_child(void (*function)(void *), void *argument, int cgroup_fd, int *pidfd);
+
+/* pidfd_open(2): a descriptor (O_CLOEXEC), or -1 with errno. */
+int billet_pidfd_open(pid_t pid);
+
 /* "start a process", "enter the directory" ... for messages: "cannot ..." */
 const char *billet_launch_step_text(enum billet_launch_step step);
 

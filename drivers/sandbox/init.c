@@ -33,13 +33,18 @@
 
 #define EXIT_LOST 70 /* nobody reads it */
 #define COMMANDS_MAX 128
-#define RETRY_MS 50 /* until another supervisor is tried, when there was no room for one */
+/* Until another supervisor is made, unless a driver knocks before: not while a command begins, and
+ * not when the sandbox ends with that command. */
+#define BEGIN_MS 50
+#define END_MS 5
+#define RETRY_MS 50 /* when there was no room for one */
 
 static struct inside inside;
 static pid_t commands[COMMANDS_MAX]; /* supervisors with a command */
 static size_t command_count;
 static struct supervisor spare; /* the one at the door */
-static int64_t retry_ms;        /* not before this time another one is tried */
+static int64_t due_ms;          /* when another one is made */
+static bool full;               /* there was no room for it */
 static bool keep;               /* stay without the owner */
 static int owner = SANDBOX_FD_OWNER;
 
@@ -210,27 +215,58 @@ await_report(struct supervisor_report *report)
     return read(spare.report, report, sizeof(*report)) == (ssize_t)sizeof(*report);
 }
 
-/* While the first command's process puts itself under Landlock. True when commands may come. */
-static bool
-self_check(bool clean_descriptors)
+/* What the owner says; its end is ours too, unless it said otherwise before. */
+static void
+listen_to_owner(void)
 {
-    const struct sandbox_setup *setup = inside.setup;
-    struct supervisor_report confined;
-    struct sandbox_message ready = {.type = SANDBOX_READY};
+    struct sandbox_message message;
+    int held = -1;
+    int got = inside_hear(owner, &message, &held, 1, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (got == 1 && message.type == SANDBOX_KEEP) {
+        keep = true; /* and held stays open as long as this process lives */
+        return;
+    }
+    if (!keep)
+        _exit(0);
+    close(owner);
+    owner = -1;
+}
 
-    sandbox_check(setup, inside.mounts, inside.missing, sizeof(inside.missing));
-    if (!await_report(&confined) || confined.event != SUPERVISOR_CONFINED)
-        broken("cannot prepare a command", 0);
-    bool landlock = confined.value == 0 && (setup->flags & SANDBOX_NO_LANDLOCK) == 0;
-    if (!landlock)
-        add_missing(inside.missing, sizeof(inside.missing), "landlock");
+bool
+inside_refuses(struct inside *self, int landlock_errno)
+{
+    const struct sandbox_setup *setup = self->setup;
+    if (landlock_errno != 0 || (setup->flags & SANDBOX_NO_LANDLOCK) != 0)
+        add_missing(self->missing, sizeof(self->missing), "landlock");
     /* With the host's network only Landlock keeps its abstract sockets away. */
     else if ((setup->flags & SANDBOX_SHARED_NETWORK) != 0 &&
              sandbox_landlock_abi() < SANDBOX_LANDLOCK_SCOPES)
-        add_missing(inside.missing, sizeof(inside.missing), "closed abstract sockets");
+        add_missing(self->missing, sizeof(self->missing), "closed abstract sockets");
+    return self->missing[0] != '\0' && (setup->flags & SANDBOX_ALLOW_DEGRADED) == 0;
+}
+
+/* While the first command's process puts itself under Landlock, of which only the supervisor knows:
+ * it judges as we do, and begins without waiting for us. True when commands may come. */
+static bool
+self_check(bool clean_descriptors)
+{
+    struct supervisor_report confined;
+    struct sandbox_message ready = {.type = SANDBOX_READY};
+
+    sandbox_check(inside.setup, inside.mounts, inside.missing, sizeof(inside.missing));
     if (!clean_descriptors)
         add_missing(inside.missing, sizeof(inside.missing), "closed descriptors");
-    bool refused = inside.missing[0] != '\0' && (setup->flags & SANDBOX_ALLOW_DEGRADED) == 0;
+    /* From here on a command may live: no tracing, no /proc/1/fd. Not before, since it hides our
+     * own /proc entries from us too. */
+    if ((inside.setup->flags & SANDBOX_TRACEABLE) == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        broken("cannot hide process 1", errno);
+    listen_to_owner();
+    if (write(spare.go, inside.missing, sizeof(inside.missing)) != sizeof(inside.missing) ||
+        !await_report(&confined) || confined.event != SUPERVISOR_CONFINED)
+        broken("cannot prepare a command", 0);
+    bool refused = inside_refuses(&inside, confined.value);
     ready.kind = refused ? SANDBOX_REFUSED : 0;
     memcpy(ready.text, inside.missing, sizeof(ready.text));
     inside_say(owner, &ready, -1, false);
@@ -276,13 +312,15 @@ note_end(pid_t pid, bool killed)
     for (size_t i = 0; i < command_count; i++)
         if (commands[i] == pid) {
             commands[i] = commands[--command_count];
+            if (!full)
+                due_ms = now_ms() + END_MS;
             if (killed)
                 end_abandoned();
             return;
         }
     if (pid == spare.pid) {
         forget_spare();
-        retry_ms = now_ms() + RETRY_MS;
+        due_ms = now_ms() + RETRY_MS;
         if (killed)
             end_abandoned();
     }
@@ -309,44 +347,44 @@ take_report(void)
         return; /* its end comes by signal */
     commands[command_count++] = spare.pid;
     forget_spare();
+    due_ms = now_ms() + BEGIN_MS;
 }
 
-/* What the owner says; its end is ours too, unless it said otherwise before. */
 static void
-listen_to_owner(void)
+make_spare(void)
 {
-    struct sandbox_message message;
-    int held = -1;
-    int got = inside_hear(owner, &message, &held, 1, MSG_DONTWAIT);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (got == 1 && message.type == SANDBOX_KEEP) {
-        keep = true; /* and held stays open as long as this process lives */
-        return;
-    }
-    if (!keep)
-        _exit(0);
-    close(owner);
-    owner = -1;
+    full = !inside_supervise(&inside, false, &spare);
+    if (full)
+        due_ms = now_ms() + RETRY_MS;
 }
 
 static void __attribute__((noreturn)) live(void)
 {
     for (;;) {
-        struct pollfd watched[3] = {{.fd = owner, .events = POLLIN},
-                                    {.fd = inside.signals, .events = POLLIN},
-                                    {.fd = spare.report, .events = POLLIN}};
         bool wanted = spare.pid == 0 && command_count < COMMANDS_MAX;
-        if (wanted && now_ms() >= retry_ms && inside_supervise(&inside, false, &spare))
-            continue;
-        if (poll(watched, 3, wanted ? RETRY_MS : -1) < 0 && errno != EINTR)
+        int64_t pause = wanted ? due_ms - now_ms() : -1;
+        if (wanted && pause <= 0) {
+            full = false;
+            pause = 0;
+        }
+        struct pollfd watched[4] = {
+            {.fd = owner, .events = POLLIN},
+            {.fd = inside.signals, .events = POLLIN},
+            {.fd = spare.report, .events = POLLIN},
+            {.fd = wanted && !full ? SANDBOX_FD_DOOR : -1, .events = POLLIN}};
+        int ready = poll(watched, 4, (int)pause);
+        if (ready < 0 && errno != EINTR)
             _exit(EXIT_LOST);
+        if (ready < 0)
+            continue;
         if (watched[0].revents != 0)
             listen_to_owner();
         if (watched[2].revents != 0)
             take_report();
         if (watched[1].revents != 0)
             reap();
+        if (watched[3].revents != 0 || ready == 0)
+            make_spare();
     }
 }
 
@@ -376,12 +414,5 @@ main(void)
         broken("cannot make a process", errno);
     if (!self_check(clean))
         return 0;
-    /* From here on a command may live: no tracing, no /proc/1/fd. Not before, since it hides our
-     * own /proc entries from us too. */
-    if ((inside.setup->flags & SANDBOX_TRACEABLE) == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-        broken("cannot hide process 1", errno);
-    listen_to_owner();
-    if (write(spare.go, inside.missing, sizeof(inside.missing)) != sizeof(inside.missing))
-        broken("cannot prepare a command", errno);
     live();
 }

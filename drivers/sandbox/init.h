@@ -36,6 +36,10 @@ int inside_hear(int socket, struct sandbox_message *message, int *fds, size_t co
  * memory. */
 const char **inside_strings(const char **at, const char *end, uint32_t count);
 
+/* Add to missing what the first command's process could not be confined by (errno of Landlock, 0:
+ * in force); true when no command may run here. */
+bool inside_refuses(struct inside *self, int landlock_errno);
+
 /* ---- one command (init_command.c) ------------------------------------------------- */
 
 /* A process that waits at the door for one command, starts it and stays with it; beneath it another
@@ -43,7 +47,7 @@ const char **inside_strings(const char **at, const char *end, uint32_t count);
 struct supervisor {
     pid_t pid;  /* 0: none */
     int report; /* struct supervisor_report, one after the other */
-    int go;     /* the missing protections are written to it before it opens; -1: it needs none */
+    int go;     /* what the self-check misses is written to it before it opens; -1: it knows */
 };
 
 enum supervisor_event {

@@ -429,9 +429,12 @@ static void __attribute__((noreturn)) supervisor_main(struct inside *inside, int
     self.pair = pair[0];
     if (recv(self.pair, &confined, sizeof(confined), 0) != (ssize_t)sizeof(confined))
         _exit(EXIT_LOST);
-    report(report_fd, SUPERVISOR_CONFINED, confined.kind == 0 ? confined.sys_errno : EIO);
+    int landlock_errno = confined.kind == 0 ? confined.sys_errno : EIO;
     if (go >= 0 &&
         read(go, inside->missing, sizeof(inside->missing)) != (ssize_t)sizeof(inside->missing))
+        _exit(0);
+    report(report_fd, SUPERVISOR_CONFINED, landlock_errno);
+    if (go >= 0 && inside_refuses(inside, landlock_errno))
         _exit(0);
     self.driver = await_driver();
     report(report_fd, SUPERVISOR_TAKEN, 0);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -14,7 +13,6 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -22,19 +20,13 @@
 
 #include "../common/cleanup.h"
 #include "../common/fail.h"
+#include "../common/launch.h"
 #include "overlay.h"
 #include "profile.h"
 
 #ifndef SYS_move_mount
 #define SYS_move_mount 429
 #endif
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#endif
-#ifndef SYS_clone3
-#define SYS_clone3 435
-#endif
-#define INTO_CGROUP UINT64_C(0x200000000) /* CLONE_INTO_CGROUP */
 #define MOVE_EMPTY_PATH 4u
 #define KEY_JOIN_SESSION 1
 /* include/uapi/linux/ioprio.h, which older headers lack */
@@ -52,6 +44,7 @@ enum step {
     STEP_INHERITED,
     STEP_KEYRING,
     STEP_USER,
+    STEP_NOTE,
     STEP_DESCRIPTORS,
     STEP_EXECUTE,
 };
@@ -66,6 +59,7 @@ static const char *const step_texts[] = {
     [STEP_INHERITED] = "give up priorities of the caller",
     [STEP_KEYRING] = "begin a session keyring",
     [STEP_USER] = "take the lease's user id",
+    [STEP_NOTE] = "note the process of bubblewrap",
     [STEP_DESCRIPTORS] = "place the descriptors",
     [STEP_EXECUTE] = "execute",
 };
@@ -253,10 +247,20 @@ place_fds(const struct sandbox_launch *launch, int report)
         fail(count, STEP_DESCRIPTORS);
 }
 
-static void __attribute__((noreturn))
-child_main(const struct sandbox_launch *launch, pid_t parent, bool entered, int report, int go)
+struct start {
+    const struct sandbox_launch *launch;
+    pid_t parent;
+    int report;
+    bool entered;
+};
+
+/* Shares the memory of the host, whose calling thread waits. */
+static void
+child_main(void *argument)
 {
-    char byte;
+    const struct start *start = argument;
+    const struct sandbox_launch *launch = start->launch;
+    int report = start->report;
     static char *const arguments[] = {(char *)"bwrap", (char *)"--args",          (char *)"6",
                                       (char *)"--",    (char *)SANDBOX_INIT_PATH, NULL};
     static char *const nothing[] = {NULL};
@@ -271,24 +275,26 @@ child_main(const struct sandbox_launch *launch, pid_t parent, bool entered, int 
     reset_signals();
     if (setsid() < 0)
         fail(report, STEP_SESSION);
-    enter_groups(launch->group, entered, report);
+    enter_groups(launch->group, start->entered, report);
     stage_workspace(launch, report);
     set_limits(report);
     shed_inherited(report);
+    /* Before the change of user, who may not write there, and not later than bwrap begins: one that
+     * loses its parent at the wrong moment waits for ever in a child of its own. */
+    int noted = launch->note(launch->context, getpid());
+    errno = -noted;
+    if (noted < 0)
+        fail(report, STEP_NOTE);
     take_user(launch->identity, report);
     if ((sandbox_dropped() & SANDBOX_DROP_KEYRING) == 0 &&
         syscall(SYS_keyctl, KEY_JOIN_SESSION, NULL) < 0 && errno != ENOSYS)
         fail(report, STEP_KEYRING);
     /* After the change of user, which clears it. It also covers a parent that is gone already;
      * bwrap begins without it. */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != parent)
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 || getppid() != start->parent)
         _exit(127);
     /* What the command writes goes back to its owner, with usual modes. */
     umask(022);
-    /* Not before this process is noted: a bwrap that loses its parent at the wrong moment waits for
-     * ever in a child of its own. End of file: the host is gone. */
-    if (read(go, &byte, 1) != 1)
-        _exit(127);
     place_fds(launch, report);
     if (prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0) < 0)
         fail((int)launch->fd_count, STEP_SESSION);
@@ -305,6 +311,9 @@ explain(const struct failure *failure, struct billet_error *error)
         return billet_fail_hint(error, "install bubblewrap 0.8.0 or later, or set bubblewrap = its "
                                        "path");
     }
+    if (failure->step == STEP_NOTE && failure->sys_errno == ENOENT)
+        return billet_fail(error, BILLET_CLASS_LOST, "lease_lost",
+                           "the sandbox's lease was destroyed meanwhile");
     const char *text = failure->step >= 0 && failure->step < STEP_EXECUTE
                            ? step_texts[failure->step]
                            : "start bubblewrap";
@@ -315,88 +324,45 @@ explain(const struct failure *failure, struct billet_error *error)
     return -error->error_class;
 }
 
-/* fork(2), into the v2 group where the kernel can: entering it later would first wait until no
- * process of the machine can be forking, some ten milliseconds. The child calls nothing of libc
- * that needs what fork(3) prepares: no memory, no threads. */
-static pid_t
-make_child(const struct billet_cgroup *group, bool *entered)
+/* In the v2 group from the first where the kernel can: entering it later would first wait until no
+ * process of the machine can be forking, some ten milliseconds. */
+static long
+make_child(struct start *start, int *pidfd)
 {
-    struct {
-        uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
-            set_tid_size, cgroup;
-    } arguments = {.flags = INTO_CGROUP, .exit_signal = SIGCHLD};
-    *entered = true;
-    if (group->directories[BILLET_CGROUP_UNIFIED] >= 0) {
-        arguments.cgroup = (uint64_t)group->directories[BILLET_CGROUP_UNIFIED];
-        long child = syscall(SYS_clone3, &arguments, sizeof(arguments));
-        if (child >= 0 || errno == EAGAIN || errno == ENOMEM)
-            return (pid_t)child;
-    }
-    *entered = false;
-    return fork();
-}
-
-static int
-give_up(pid_t child, int pidfd, int noted, struct billet_error *error)
-{
-    kill(child, SIGKILL); /* our own child, not reaped: the number is still its own */
-    while (waitpid(child, NULL, 0) < 0 && errno == EINTR)
-        ;
-    billet_close_fd(&pidfd);
-    if (noted == -ENOENT)
-        return billet_fail(error, BILLET_CLASS_LOST, "lease_lost",
-                           "the sandbox's lease was destroyed meanwhile");
-    return billet_fail_errno(error, 0, "sandbox_start_failed", -noted,
-                             "cannot hold the process of bubblewrap");
+    int group = start->launch->group->directories[BILLET_CGROUP_UNIFIED];
+    start->entered = group >= 0;
+    long child = billet_launch_child(child_main, start, group, pidfd);
+    if (child > 0 || group < 0 || child == -EAGAIN || child == -ENOMEM)
+        return child;
+    start->entered = false;
+    return billet_launch_child(child_main, start, -1, pidfd);
 }
 
 int
 sandbox_launch_begin(const struct sandbox_launch *launch, struct sandbox_launched *launched,
                      struct billet_error *error)
 {
-    int report[2], go[2];
-    sigset_t all, saved;
+    int report[2], pidfd = -1;
 
     *launched = (struct sandbox_launched)SANDBOX_LAUNCHED_INIT;
     if (launch->fd_count >= SANDBOX_LAUNCH_FDS)
         return billet_fail(error, BILLET_CLASS_INTERNAL, "internal", "too many descriptors");
+    /* Without it other processes could not end what this one leaves behind. */
+    cleanup_fd int self = billet_pidfd_open(getpid());
+    if (self < 0)
+        return billet_fail_errno(error, 0, "sandbox_start_failed", errno,
+                                 "cannot hold the process of bubblewrap");
     if (pipe2(report, O_CLOEXEC) < 0)
         return billet_fail_errno(error, 0, "sandbox_start_failed", errno, "cannot make a pipe");
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, go) < 0) {
-        int saved_errno = errno;
-        close(report[0]);
-        close(report[1]);
-        return billet_fail_errno(error, 0, "sandbox_start_failed", saved_errno,
-                                 "cannot make a socket");
-    }
-    pid_t parent = getpid();
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &saved);
-    bool entered;
-    pid_t child = make_child(launch->group, &entered);
-    if (child == 0) {
-        close(go[1]); /* or the end of the host would not be seen */
-        child_main(launch, parent, entered, report[1], go[0]);
-    }
-    int failed = errno;
-    pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    struct start start = {.launch = launch, .parent = getpid(), .report = report[1]};
+    long child = make_child(&start, &pidfd);
     close(report[1]);
-    close(go[0]);
     if (child < 0) {
         close(report[0]);
-        close(go[1]);
-        return billet_fail_errno(error, 0, "sandbox_start_failed", failed, "cannot make a process");
+        return billet_fail_errno(error, 0, "sandbox_start_failed", (int)-child,
+                                 "cannot make a process");
     }
-    int opened = (int)syscall(SYS_pidfd_open, child, 0);
-    int noted = opened >= 0 ? launch->note(launch->context, child) : -errno;
-    if (noted == 0)
-        send(go[1], "", 1, MSG_NOSIGNAL); /* if it has ended already, it reported why */
-    close(go[1]);
-    if (noted < 0) {
-        close(report[0]);
-        return give_up(child, opened, noted, error);
-    }
-    *launched = (struct sandbox_launched){.pid = child, .pidfd = opened, .report = report[0]};
+    *launched = (struct sandbox_launched){.pid = (pid_t)child, .pidfd = pidfd, .report = report[0]};
     return 0;
 }
 

@@ -39,7 +39,8 @@ struct sandbox_launch {
     const char *init;                      /* the same, the host's path */
     int fds[SANDBOX_LAUNCH_FDS];           /* fds[i] becomes descriptor i */
     size_t fd_count;
-    /* Called with the new process before bwrap begins, so that it can be found again. */
+    /* Called in the new process, with its number, before bwrap begins, so that it can be found
+     * again: 0 or -errno, -ENOENT when the lease has been destroyed. */
     int (*note)(void *context, pid_t pid);
     void *context;
 };
@@ -48,7 +49,7 @@ struct sandbox_launch {
 struct sandbox_launched {
     pid_t pid; /* a child of this process; 0: none */
     int pidfd;
-    int report;        /* readable once it is known whether bwrap was executed; -1: it was */
+    int report;        /* says why bwrap was not executed; -1: it was, or has said so */
     int overlay_errno; /* after the result: why the overlay could not be mounted, or 0 */
 };
 #define SANDBOX_LAUNCHED_INIT     \
@@ -56,10 +57,11 @@ struct sandbox_launched {
         .pidfd = -1, .report = -1 \
     }
 
-/* The process is noted and on its way; it ends by itself when this one ends before bwrap runs. */
+/* Returns once bwrap runs, or the process is on its way out; it ends by itself when this one ends
+ * before bwrap runs. */
 int sandbox_launch_begin(const struct sandbox_launch *launch, struct sandbox_launched *launched,
                          struct billet_error *error);
-/* Blocks until bwrap runs, or says why it does not; then the process is on its way out. */
+/* Says why bwrap does not run; then the process is on its way out. */
 int sandbox_launch_result(struct sandbox_launched *launched, struct billet_error *error);
 
 #endif

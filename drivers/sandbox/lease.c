@@ -17,11 +17,9 @@
 
 #include "../common/cleanup.h"
 #include "../common/fail.h"
+#include "../common/launch.h"
 #include "overlay.h"
 
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#endif
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
 #endif
@@ -158,7 +156,7 @@ open_noted(int directory, const char *file, pid_t *which)
         sscanf(text, "%39s %d %llu", boot, &pid, &started) != 3 || pid <= 1 || started == 0 ||
         strcmp(boot, boot_id()) != 0)
         return -1;
-    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    int fd = billet_pidfd_open(pid);
     if (fd >= 0 && start_time(pid) != started)
         billet_close_fd(&fd);
     *which = pid;
@@ -186,7 +184,7 @@ static int
 kill_orphan(pid_t pid, pid_t session, int64_t deadline_ns)
 {
     char path[64], text[1024];
-    cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    cleanup_fd int pidfd = billet_pidfd_open(pid);
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     if (pidfd < 0 || read_small(AT_FDCWD, path, text, sizeof(text)) <= 0 ||
         strstr(text, " (bwrap) ") == NULL || getsid(pid) != session)
@@ -249,7 +247,7 @@ sandbox_lease_kill_launcher(pid_t pid, int pidfd, int64_t deadline_ns)
         pid_t child = (pid_t)atoi(entry->d_name);
         if (child <= 1 || sandbox_lease_parent(child) != pid)
             continue;
-        cleanup_fd int child_fd = (int)syscall(SYS_pidfd_open, child, 0);
+        cleanup_fd int child_fd = billet_pidfd_open(child);
         if (child_fd < 0 || sandbox_lease_parent(child) != pid)
             continue;
         syscall(SYS_pidfd_send_signal, child_fd, SIGKILL, NULL, 0);

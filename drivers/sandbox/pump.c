@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -52,12 +53,15 @@ sandbox_pump_begin(struct sandbox_pump *pump, int outside, bool inward, int *ins
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
     int ours = inward ? ends[1] : ends[0];
-    if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0) {
+    char *bytes = malloc(SANDBOX_PUMP_BUFFER);
+    if (bytes == NULL || fcntl(ours, F_SETFL, O_NONBLOCK) < 0) {
         int failure = errno;
         close(ends[0]);
         close(ends[1]);
+        free(bytes);
         return -failure;
     }
+    pump->bytes = bytes;
     pump->from = inward ? outside : ours;
     pump->to = inward ? ours : outside;
     pump->inward = inward;
@@ -73,6 +77,8 @@ sandbox_pump_end(struct sandbox_pump *pump)
     int *ours = pump->inward ? &pump->to : &pump->from;
     billet_close_fd(ours);
     pump->from = pump->to = -1;
+    free(pump->bytes);
+    pump->bytes = NULL;
 }
 
 static bool
@@ -121,7 +127,7 @@ sandbox_pump_step(struct sandbox_pump *pump, const struct pollfd *entry)
     if (entry->fd < 0 || entry->revents == 0 || pump->to < 0)
         return;
     if (is_empty(pump)) {
-        ssize_t got = read(pump->from, pump->bytes, sizeof(pump->bytes));
+        ssize_t got = read(pump->from, pump->bytes, SANDBOX_PUMP_BUFFER);
         pump->start = 0;
         pump->end = got > 0 ? (size_t)got : 0;
         if (got == 0 || (got < 0 && !try_again(errno)))

@@ -21,7 +21,7 @@ struct sandbox_pump {
     bool ended;  /* nothing will come from from */
     size_t start;
     size_t end;
-    char bytes[SANDBOX_PUMP_BUFFER];
+    char *bytes; /* SANDBOX_PUMP_BUFFER of them, ours */
 };
 
 /* A descriptor for the command itself where no pump is needed: of the same nameless pipe or
@@ -32,7 +32,7 @@ int sandbox_pump_spare(int fd, bool inward);
 /* Begin to carry between the caller's descriptor and a new pipe; *inside is the command's end. 0 or
  * -errno. */
 int sandbox_pump_begin(struct sandbox_pump *pump, int outside, bool inward, int *inside);
-/* Closes our pipe end. Safe on a zeroed pump after from = to = -1. */
+/* Closes our pipe end and frees the buffer. Safe on a zeroed pump after from = to = -1. */
 void sandbox_pump_end(struct sandbox_pump *pump);
 
 /* One entry; fd -1: nothing to wait for now. */

@@ -19,15 +19,13 @@
 
 #include "../common/cleanup.h"
 #include "../common/fail.h"
+#include "../common/launch.h"
 #include "filter.h"
 #include "lease.h"
 #include "order.h"
 #include "overlay.h"
 #include "profile.h"
 
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#endif
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
 #endif
@@ -51,7 +49,7 @@ take_init(struct sandbox_resident *resident, pid_t pid)
 {
     if (pid <= 0 || resident->init_pidfd >= 0)
         return;
-    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    int pidfd = billet_pidfd_open(pid);
     if (pidfd >= 0 && sandbox_lease_parent(pid) != resident->launched.pid)
         billet_close_fd(&pidfd);
     resident->init_pidfd = pidfd;
