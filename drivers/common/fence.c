@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fence.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/file.h>
+#include <time.h>
 
 #include "fail.h"
+
+#define HOLD_TRIES 400 /* of 5 ms */
 
 int
 billet_fence_refuse(const struct billet_identity *identity, uint64_t fence,
@@ -16,6 +21,19 @@ billet_fence_refuse(const struct billet_identity *identity, uint64_t fence,
                 identity->lease, fence);
     return billet_fail_hint(error, "the store was brought back from an older copy; the resource is "
                                    "removed when the lease's time is over");
+}
+
+int
+billet_fence_hold(int fd, struct billet_error *error)
+{
+    const struct timespec pause = {.tv_nsec = 5000000};
+    for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+        if ((errno != EWOULDBLOCK && errno != EINTR) || i == HOLD_TRIES)
+            return billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "label_failed", errno,
+                                     "cannot lock the label of the lease");
+        nanosleep(&pause, NULL);
+    }
+    return 0;
 }
 
 int

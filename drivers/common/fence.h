@@ -17,6 +17,10 @@
  * same owner may ask again. 0, or the class AUTH with code lease_fenced. */
 int billet_fence_check(const struct billet_identity *identity, bool shared, uint64_t fence,
                        const char *run, struct billet_error *error);
+/* Hold what may be held by flock(2) while a label is compared and written, so that of two that come
+ * at once only one is let in: ends when fd is closed. 0, or the class UNAVAILABLE when it is held
+ * for long. */
+int billet_fence_hold(int fd, struct billet_error *error);
 /* The refusal alone, when somebody else has checked. */
 int billet_fence_refuse(const struct billet_identity *identity, uint64_t fence,
                         struct billet_error *error);

@@ -273,10 +273,18 @@ resume(const struct billet_call *call, const struct billet_resume *args,
         return fake_fail(error, BILLET_CLASS_LOST, "resource_lost", "the resource %s is gone",
                          args->ref);
     bool shared = (args->flags & BILLET_RESUME_SHARED) != 0;
-    outcome = billet_fence_check(call->identity, shared, resource.fence, resource.run, error);
+    int hold = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    outcome = hold >= 0 ? billet_fence_hold(hold, error) : 0;
+    if (outcome == 0 && !read_resource(directory, args->ref, &resource))
+        outcome = fake_fail(error, BILLET_CLASS_LOST, "resource_lost", "the resource %s is gone",
+                            args->ref);
+    if (outcome == 0)
+        outcome = billet_fence_check(call->identity, shared, resource.fence, resource.run, error);
     /* A newer owner or use is written down, so that a sweep sees who holds it. */
     if (outcome == 0 && !shared)
         outcome = write_resource(directory, args->ref, call->identity, error);
+    if (hold >= 0)
+        close(hold);
     if (outcome < 0)
         return outcome;
     if (fake_script_after(call, "resume", directory, &answer, error))

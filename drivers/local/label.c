@@ -98,40 +98,54 @@ open_labels(bool make)
     return openat(at, DIRECTORY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-int
-local_label_write(const struct billet_identity *identity, struct billet_error *error)
+/* Over the old one, so that nobody finds it empty. */
+static int
+write_label(int fd, const struct billet_identity *identity, struct billet_error *error)
 {
     char text[LABEL_MAX];
-    cleanup_fd int at = open_labels(true);
-    if (at < 0)
-        return 0;
     int length =
         snprintf(text, sizeof(text), "%llu %llu %.79s\n%.*s\n", (unsigned long long)identity->fence,
                  (unsigned long long)identity->generation, identity->deployment, BILLET_FENCE_RUN,
                  identity->run);
-    cleanup_fd int fd =
-        openat(at, identity->lease, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    /* Over the old one, so that nobody finds it empty. */
-    if (fd < 0 || write(fd, text, (size_t)length) != length || ftruncate(fd, length) < 0)
+    if (fd < 0 || pwrite(fd, text, (size_t)length, 0) != length || ftruncate(fd, length) < 0)
         return billet_fail_errno(error, 0, "label_failed", errno,
                                  "cannot write the label of lease %s", identity->lease);
     return 0;
 }
 
 int
-local_label_allows(const struct billet_identity *identity, bool shared, struct billet_error *error)
+local_label_write(const struct billet_identity *identity, struct billet_error *error)
+{
+    cleanup_fd int at = open_labels(true);
+    if (at < 0)
+        return 0;
+    cleanup_fd int fd =
+        openat(at, identity->lease, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return write_label(fd, identity, error);
+}
+
+int
+local_label_take(const struct billet_identity *identity, bool shared, struct billet_error *error)
 {
     char text[LABEL_MAX] = "", run[BILLET_FENCE_RUN + 1] = "";
     unsigned long long fence = 0;
-    cleanup_fd int at = open_labels(false);
+    cleanup_fd int at = open_labels(true);
     if (at < 0)
         return 0;
-    read_small(at, identity->lease, text, sizeof(text));
-    sscanf(text, "%llu", &fence);
+    cleanup_fd int fd =
+        openat(at, identity->lease, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return write_label(fd, identity, error);
+    int status = billet_fence_hold(fd, error);
+    if (status < 0)
+        return status;
+    if (pread(fd, text, sizeof(text) - 1, 0) > 0)
+        sscanf(text, "%llu", &fence);
     const char *line = strchr(text, '\n');
     if (line != NULL)
         snprintf(run, sizeof(run), "%.*s", (int)strcspn(line + 1, "\n"), line + 1);
-    return billet_fence_check(identity, shared, fence, run, error);
+    status = billet_fence_check(identity, shared, fence, run, error);
+    return status < 0 || shared ? status : write_label(fd, identity, error);
 }
 
 int

@@ -152,7 +152,7 @@ local_resume(const struct billet_call *call, const struct billet_resume *args,
         return billet_fail(error, BILLET_CLASS_LOST, "lease_lost",
                            "lease %s is not on this machine any more", lease);
     }
-    status = local_label_allows(call->identity, (args->flags & BILLET_RESUME_SHARED) != 0, error);
+    status = local_label_take(call->identity, (args->flags & BILLET_RESUME_SHARED) != 0, error);
     if (status < 0) {
         free_handle(handle);
         return status;
@@ -161,8 +161,6 @@ local_resume(const struct billet_call *call, const struct billet_resume *args,
     billet_cgroup_close(&handle->group);
     status =
         billet_cgroup_create(&handle->site, handle->group_name, &limits, &handle->group, error);
-    if (status == 0)
-        status = local_label_write(call->identity, error);
     const char *directory = find_fact(args->facts, args->fact_count, FACT_DIRECTORY);
     if (status == 0 && directory != NULL) {
         handle->directory_fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);

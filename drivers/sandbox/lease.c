@@ -26,6 +26,7 @@
 #endif
 
 #define LABEL "label"
+#define LABEL_LOCK "label.lock"
 #define LABEL_LIMIT 2048
 #define NOTE_PREFIX "process-"
 /* On the lease's directory, set before its processes are looked for: what starts later ends itself.
@@ -417,17 +418,23 @@ write_label(const struct billet_lease_handle *lease, const struct billet_identit
     return 0;
 }
 
-/* May it be taken up? */
+/* May it be taken up? Then it is the identity's. */
 static int
-check_label(const struct billet_lease_handle *lease, const struct billet_identity *identity,
-            struct billet_error *error)
+take_label(const struct billet_lease_handle *lease, const struct billet_identity *identity,
+           struct billet_error *error)
 {
     char text[LABEL_LIMIT];
     struct label label;
-    if (read_small(lease->directory_fd, LABEL, text, sizeof(text)) <= 0 ||
-        !parse_label(text, &label))
-        return 0;
-    return billet_fence_check(identity, lease->shared, label.fence, label.run, error);
+    /* Not the lock of who starts a sandbox, which is that of the directory. */
+    cleanup_fd int hold =
+        openat(lease->directory_fd, LABEL_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int result = hold >= 0 ? billet_fence_hold(hold, error)
+                           : billet_fail_errno(error, 0, "io_failed", errno,
+                                               "cannot lock the label of lease %s", lease->id);
+    if (result == 0 && read_small(lease->directory_fd, LABEL, text, sizeof(text)) > 0 &&
+        parse_label(text, &label))
+        result = billet_fence_check(identity, lease->shared, label.fence, label.run, error);
+    return result < 0 || lease->shared ? result : write_label(lease, identity, error);
 }
 
 int
@@ -456,9 +463,7 @@ complete(struct billet_lease_handle *lease, const struct billet_identity *identi
     if (sandbox_lease_is_ended(lease->directory_fd))
         return billet_fail(error, BILLET_CLASS_LOST, "lease_lost", "sandbox lease %s was destroyed",
                            lease->id);
-    int result = make ? 0 : check_label(lease, identity, error);
-    if (result == 0 && !lease->shared)
-        result = write_label(lease, identity, error);
+    int result = make ? write_label(lease, identity, error) : take_label(lease, identity, error);
     /* One that is taken up may have a sandbox, which runs as somebody already. */
     if (result == 0 && make)
         result = sandbox_lease_identify(lease, config, error);

@@ -139,6 +139,18 @@ open_lease() {
     if [ "$7" != acquire ]; then
         billet_fence=
         read -r billet_line billet_fence billet_line billet_line billet_run <"$billet_dir/label"
+        # Of two that come at once with one fence only one can make that name.
+        if [ "$7" = resume ] && [ "${billet_fence:-0}" -lt "$4" ]; then
+            printf '%s\n' "$6" >"$billet_dir/owner.$$" &&
+                if ln "$billet_dir/owner.$$" "$billet_dir/owner-$4" 2>/dev/null; then
+                    [ ! -e "$billet_dir/owner-${billet_fence:-0}" ] ||
+                        rm -f "$billet_dir/owner-${billet_fence:-0}"
+                elif [ -e "$billet_dir/owner-$4" ]; then
+                    billet_fence=$4
+                    read -r billet_run <"$billet_dir/owner-$4"
+                fi
+            rm -f "$billet_dir/owner.$$"
+        fi
         if [ "${billet_fence:-0}" -gt "$4" ] || {
             [ "$7" = resume ] && [ "${billet_fence:-0}" -eq "$4" ] && [ "$billet_run" != "$6" ]
         }; then
