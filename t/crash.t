@@ -7,9 +7,9 @@
 #
 # CRASH_POINTS, CRASH_FAULTS, CRASH_SEED, CRASH_JOBS and CRASH_DRIVERS make it larger, or another.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+. "$top_srcdir/t/lib/crash.sh"
 need_billet
-campaign=$top_builddir/t/crash-campaign
-[ -x "$campaign" ] || skip_all "needs the built program $campaign"
+need_campaign
 
 points=${CRASH_POINTS:-500}
 faults=${CRASH_FAULTS:-150}
@@ -20,23 +20,7 @@ fi
 seed=${CRASH_SEED:-1}
 jobs=${CRASH_JOBS:-2}
 
-drivers=local,fake
-if isolated "$billet_program" run -e sandbox -w "$scratch" -- true >/dev/null 2>&1; then
-    drivers=$drivers,sandbox
-fi
-drivers=${CRASH_DRIVERS:-$drivers}
-
-# account FILE WHO: what the campaign found, as points of this test.
-account() {
-    while read -r verdict text; do
-        case $verdict in
-        pass) pass "$2: $text" ;;
-        fail) fail "$2: $text" ;;
-        *) printf '%s %s\n' "$verdict" "$text" ;;
-        esac
-    done <"$1"
-    reached=$(sed -n 's/^# \([0-9]*\) crash points.*/\1/p' "$1")
-}
+drivers=${CRASH_DRIVERS:-local,fake$crash_sandbox}
 
 # By these a driver finds the processes of a lease again, where it has no control group.
 # shellcheck disable=SC2016
@@ -50,13 +34,13 @@ if is_root && user_ready; then
     share=$((points - user_points))
 fi
 
-"$campaign" --points "$share" --faults "$faults" --seed "$seed" --jobs "$jobs" --drivers "$drivers" \
+"$crash_program" --points "$share" --faults "$faults" --seed "$seed" --jobs "$jobs" --drivers "$drivers" \
     --directory "$scratch" >"$scratch/campaign" 2>&1
 account "$scratch/campaign" "uid $(id -u)"
 all=${reached:-0}
 
 if [ "$user_points" -gt 0 ]; then
-    cp "$campaign" "$user_scratch/crash-campaign" && chmod 0755 "$user_scratch/crash-campaign"
+    cp "$crash_program" "$user_scratch/crash-campaign" && chmod 0755 "$user_scratch/crash-campaign"
     build=${tap_user_build:-$top_builddir}
     as_user env CRASH_BUILD="$build" \
         BILLET_DRIVER_DIR="$build/.libs" BILLET_STORE_DIR="$build/.libs" BILLET_LIBEXEC_DIR="$build" \

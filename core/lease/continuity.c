@@ -214,7 +214,7 @@ billet_continuity_extend(struct billet_store *store, struct billet_continuity *c
     if (result == 0)
         result = billet_store_of(store)->lease_list(store, &filter, collect, &list, error);
     for (size_t i = 0; result == 0 && i < list.count; i++) {
-        result = billet_store_of(store)->lease_renew(store, list.items[i].id, 0,
+        result = billet_store_of(store)->lease_renew(store, list.items[i].id, 0, NULL,
                                                      list.items[i].ttl_ns, error);
         /* It ended meanwhile. */
         if (result == -BILLET_CLASS_LOST) {

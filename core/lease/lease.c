@@ -272,6 +272,7 @@ step(struct billet_lease_session *session, struct billet_lease_change *change, c
     change->id = session->lease.id;
     change->expected = session->lease.state;
     change->fence = session->lease.fence;
+    change->owner_is = session->lease.owner;
     int64_t fence = change->fence + change->bump_fence;
     size_t count = make_rows(session, action, details, action_first, fence, rows);
     int64_t sent = billet_clock_boottime();
@@ -422,7 +423,7 @@ billet_lease_heartbeat(struct billet_lease_session *session, struct billet_error
     int64_t sent = billet_clock_boottime();
     int result = billet_store_of(session->store)
                      ->lease_renew(session->store, session->lease.id, session->lease.fence,
-                                   session->ttl_ns, error);
+                                   session->lease.owner, session->ttl_ns, error);
     if (result == 0)
         session->confirmed_ns = sent;
     return result;

@@ -138,6 +138,8 @@ billet_run(struct billet_context *context, const struct billet_run_request *requ
         int ended = billet_session_end(
             &session, disposition, held_ttl(context, request->held_ttl_ns), &result->release_error);
         result->held = ended == 0 && disposition != BILLET_DISPOSE_DESTROY;
+        if (ended < 0)
+            billet_session_abort(&session, &result->release_error);
     }
     memcpy(result->step_ns, session.step_ns, sizeof(result->step_ns));
     billet_session_close(&session);

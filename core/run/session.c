@@ -572,8 +572,10 @@ billet_session_end(struct billet_session *session, int disposition, int64_t ttl_
         if (result == 0)
             result = hold(session, ttl_ns, error);
     }
-    session->made = result < 0 && strcmp(error->code, "lease_release_failed") != 0 &&
-                    strcmp(error->code, "lease_lost") != 0;
+    /* What could not be removed is the reaper's; what could not be kept is to be removed. */
+    bool recorded = disposition == BILLET_DISPOSE_DESTROY && result < 0 &&
+                    strcmp(error->code, "lease_release_failed") == 0;
+    session->made = result < 0 && !recorded && strcmp(error->code, "lease_lost") != 0;
     session->step_ns[BILLET_STEP_RELEASE] = billet_clock_monotonic() - start;
     return result;
 }

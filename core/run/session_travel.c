@@ -474,9 +474,10 @@ take_up_stopped(struct billet_session *session, struct billet_error *error)
     return 0;
 }
 
-/* The driver died while it gave the handle back: what it had is still there, for a new one. */
+/* The driver died while it gave the handle back, or carried files: what it had is still there, for
+ * a new one. */
 static int
-stop_anew(struct billet_session *session, struct billet_error *error)
+revive(struct billet_session *session, struct billet_error *error)
 {
     billet_log(BILLET_LOG_INFO, "%s; trying once more", error->message);
     billet_error_clear(error);
@@ -485,9 +486,7 @@ stop_anew(struct billet_session *session, struct billet_error *error)
     int result = billet_session_start_driver(session, session->lease.lease.driver, error);
     if (result == 0)
         result = billet_session_await_driver(session, error);
-    if (result == 0)
-        result = take_up_stopped(session, error);
-    return result < 0 ? result : stop_once(session, error);
+    return result < 0 ? result : take_up_stopped(session, error);
 }
 
 /* What is collected does not change any more: commands that others run on the lease are ended, also
@@ -501,8 +500,11 @@ stop(struct billet_session *session, struct billet_error *error)
     bool alive = session->held && billet_driver_alive(session->client);
     if (result == 0)
         result = stop_once(session, error);
-    if (result < 0 && alive && !billet_driver_alive(session->client))
-        result = stop_anew(session, error);
+    if (result < 0 && alive && !billet_driver_alive(session->client)) {
+        result = revive(session, error);
+        if (result == 0)
+            result = stop_once(session, error);
+    }
     for (int i = 0; result == 0 && i < STOPS_MAX; i++) {
         result = billet_session_gate_empty(session, error);
         if (result != 0)
@@ -562,6 +564,17 @@ collect_copy(struct billet_session *session, struct billet_error *error)
 }
 
 static int
+collect_far(struct billet_session *session, struct billet_error *error)
+{
+    int result = billet_far_collect(session, error);
+    if (result == 0 || !session->held || result != -BILLET_CLASS_DRIVER)
+        return result;
+    /* A receive that failed has left nothing. */
+    result = revive(session, error);
+    return result < 0 ? result : billet_far_collect(session, error);
+}
+
+static int
 note_return(struct billet_session *session, const struct billet_report *report, int result,
             const struct billet_error *problem, struct billet_error *error)
 {
@@ -589,7 +602,7 @@ billet_session_bring_back(struct billet_session *session, struct billet_report *
     int64_t start = billet_clock_monotonic();
     if (!billet_session_travels(session) || travel->workspace == NULL)
         return 0;
-    int result = is_far(session) ? billet_far_collect(session, &problem) : stop(session, &problem);
+    int result = is_far(session) ? collect_far(session, &problem) : stop(session, &problem);
     if (result == 0 && !is_far(session))
         result = session->workspace_mode == BILLET_WORKSPACE_OVERLAY
                      ? collect_overlay(session, &problem)

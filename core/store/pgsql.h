@@ -194,7 +194,7 @@ int pgsql_lease_list(struct billet_store *store, const struct billet_lease_filte
 int pgsql_lease_note(struct billet_store *store, const char *id, int64_t fence,
                      const struct billet_activity *activities, size_t count,
                      struct billet_error *error);
-int pgsql_lease_renew(struct billet_store *store, const char *id, int64_t fence, int64_t ttl_ns,
-                      struct billet_error *error);
+int pgsql_lease_renew(struct billet_store *store, const char *id, int64_t fence,
+                      const char *owner_is, int64_t ttl_ns, struct billet_error *error);
 
 #endif

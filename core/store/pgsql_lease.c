@@ -134,6 +134,7 @@ pgsql_lease_change(struct billet_store *store, const struct billet_lease_change 
     pgsql_text(&call, rows);
     pgsql_text_or_null(&call, change->run);
     pgsql_text_or_null(&call, change->issue);
+    pgsql_text_or_null(&call, change->owner_is);
     code = pgsql_run(store, &call, &result, error);
     if (code < 0)
         return code;
@@ -216,14 +217,15 @@ pgsql_lease_note(struct billet_store *store, const char *id, int64_t fence,
 }
 
 int
-pgsql_lease_renew(struct billet_store *store, const char *id, int64_t fence, int64_t ttl_ns,
-                  struct billet_error *error)
+pgsql_lease_renew(struct billet_store *store, const char *id, int64_t fence, const char *owner_is,
+                  int64_t ttl_ns, struct billet_error *error)
 {
     struct pgsql_call call = {.which = STATEMENT_LEASE_RENEW, .what = "renew a lease"};
     cleanup_result PGresult *result = NULL;
     pgsql_text(&call, id);
     pgsql_number(&call, fence);
     pgsql_number(&call, ttl_ns);
+    pgsql_text_or_null(&call, owner_is);
     int code = pgsql_run(store, &call, &result, error);
     if (code == 0 && PQntuples(result) == 0)
         code = lost(store, id, fence, error);

@@ -66,19 +66,20 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
                  "$7,$8,$9,$10,'acquiring',1,1,$11,$12,$13,$14,$15,$16,$17,$18,0,0,n.now,n.now,"
                  "n.now+$19::bigint,0,$20 FROM n ON CONFLICT DO NOTHING RETURNING id),"
                  "a AS (" INSERT_ACTIVITY(",i", "$20", "$21") ") SELECT 1 FROM i",
-    [STATEMENT_LEASE_CHANGE] =
-        WITH_NOW ",c AS (UPDATE lease SET state=$4,fence=fence+$5::bigint,"
-                 "generation=generation+$6::bigint,"
-                 "expires_ns=CASE WHEN $7::bigint>0 THEN n.now+$7::bigint ELSE expires_ns END,"
-                 "ref=coalesce($8,ref),facts=coalesce($9,facts),directory=coalesce($10,directory),"
-                 "owner=coalesce($11,owner),command=coalesce($12,command),"
-                 "outcome=coalesce($13,outcome),reason=coalesce($14,reason),"
-                 "run=coalesce($20,run),issue=coalesce($21,issue),"
-                 "cleanup_attempts=cleanup_attempts+$15::bigint,next_cleanup_ns=CASE WHEN "
-                 "$15::bigint>0 THEN n.now+$16::bigint ELSE next_cleanup_ns END,updated_ns=n.now,"
-                 "ended_ns=CASE WHEN $17::bigint>0 THEN n.now ELSE 0 END,operation=$18 FROM n "
-                 "WHERE id=$1 AND state=$2 AND fence=$3::bigint RETURNING " LEASE_COLUMNS "),"
-                 "a AS (" INSERT_ACTIVITY(",c", "$18", "$19") ") SELECT " LEASE_COLUMNS " FROM c",
+    [STATEMENT_LEASE_CHANGE] = WITH_NOW
+    ",c AS (UPDATE lease SET state=$4,fence=fence+$5::bigint,"
+    "generation=generation+$6::bigint,"
+    "expires_ns=CASE WHEN $7::bigint>0 THEN n.now+$7::bigint ELSE expires_ns END,"
+    "ref=coalesce($8,ref),facts=coalesce($9,facts),directory=coalesce($10,directory),"
+    "owner=coalesce($11,owner),command=coalesce($12,command),"
+    "outcome=coalesce($13,outcome),reason=coalesce($14,reason),"
+    "run=coalesce($20,run),issue=coalesce($21,issue),"
+    "cleanup_attempts=cleanup_attempts+$15::bigint,next_cleanup_ns=CASE WHEN "
+    "$15::bigint>0 THEN n.now+$16::bigint ELSE next_cleanup_ns END,updated_ns=n.now,"
+    "ended_ns=CASE WHEN $17::bigint>0 THEN n.now ELSE 0 END,operation=$18 FROM n "
+    "WHERE id=$1 AND state=$2 AND fence=$3::bigint AND ($22::text IS NULL OR owner=$22) "
+    "RETURNING " LEASE_COLUMNS "),"
+    "a AS (" INSERT_ACTIVITY(",c", "$18", "$19") ") SELECT " LEASE_COLUMNS " FROM c",
     [STATEMENT_LEASE_STATE] = "SELECT state,fence,run FROM lease WHERE id=$1",
     [STATEMENT_LEASE_GET] =
         "SELECT " LEASE_COLUMNS " FROM lease WHERE id=$1 AND ($2::text IS NULL OR tenant=$2)",
@@ -91,7 +92,8 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
         " AND state NOT IN ('released', 'failed') ORDER BY number DESC LIMIT $4::bigint",
     [STATEMENT_LEASE_RENEW] =
         "UPDATE lease SET expires_ns=greatest(expires_ns," SQL_NOW "+$3::bigint) WHERE id=$1 AND "
-        "($2::bigint=0 OR fence=$2::bigint) AND state IN ('acquiring','active','retained') "
+        "($2::bigint=0 OR fence=$2::bigint) AND ($4::text IS NULL OR owner=$4) AND state IN "
+        "('acquiring','active','retained') "
         "RETURNING 1",
     /* The row is locked, so that its end cannot be recorded before. */
     [STATEMENT_LEASE_NOTE] =

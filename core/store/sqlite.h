@@ -137,7 +137,7 @@ int sqlite_lease_list(struct billet_store *store, const struct billet_lease_filt
 int sqlite_lease_note(struct billet_store *store, const char *id, int64_t fence,
                       const struct billet_activity *activities, size_t count,
                       struct billet_error *error);
-int sqlite_lease_renew(struct billet_store *store, const char *id, int64_t fence, int64_t ttl_ns,
-                       struct billet_error *error);
+int sqlite_lease_renew(struct billet_store *store, const char *id, int64_t fence,
+                       const char *owner_is, int64_t ttl_ns, struct billet_error *error);
 
 #endif

@@ -139,6 +139,7 @@ change_row(struct billet_store *store, const struct billet_lease_change *change,
     sqlite3_bind_int(statement, 17, billet_lease_state_is_final(change->state));
     sqlite_bind_text_or_null(statement, 18, change->run);
     sqlite_bind_text_or_null(statement, 19, change->issue);
+    sqlite_bind_text_or_null(statement, 20, change->owner_is);
     int code = sqlite3_step(statement);
     if (code == SQLITE_ROW) {
         if (after != NULL) {
@@ -282,8 +283,8 @@ sqlite_lease_note(struct billet_store *store, const char *id, int64_t fence,
 }
 
 int
-sqlite_lease_renew(struct billet_store *store, const char *id, int64_t fence, int64_t ttl_ns,
-                   struct billet_error *error)
+sqlite_lease_renew(struct billet_store *store, const char *id, int64_t fence, const char *owner_is,
+                   int64_t ttl_ns, struct billet_error *error)
 {
     sqlite3_stmt *statement;
     int result = sqlite_begin(store, error);
@@ -294,6 +295,7 @@ sqlite_lease_renew(struct billet_store *store, const char *id, int64_t fence, in
         sqlite_bind_text_or_empty(statement, 1, id);
         sqlite3_bind_int64(statement, 2, fence);
         sqlite3_bind_int64(statement, 3, ttl_ns);
+        sqlite_bind_text_or_null(statement, 4, owner_is);
         int code = sqlite3_step(statement);
         bool renewed = code == SQLITE_ROW;
         if (renewed)

@@ -39,7 +39,8 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
         "cleanup_attempts=cleanup_attempts+?15,"
         "next_cleanup_ns=CASE WHEN ?15 THEN " SQL_NOW "+?16 ELSE next_cleanup_ns END,"
         "updated_ns=" SQL_NOW ",ended_ns=CASE WHEN ?17 THEN " SQL_NOW " ELSE 0 END "
-        "WHERE id=?1 AND state=?2 AND fence=?3 RETURNING " LEASE_COLUMNS,
+        "WHERE id=?1 AND state=?2 AND fence=?3 AND (?20 IS NULL OR owner=?20) "
+        "RETURNING " LEASE_COLUMNS,
     [STATEMENT_LEASE_STATE] = "SELECT state,fence,run FROM lease WHERE id=?1",
     [STATEMENT_LEASE_GET] =
         "SELECT " LEASE_COLUMNS " FROM lease WHERE id=?1 AND (?2 IS NULL OR tenant=?2)",
@@ -52,7 +53,8 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
         " AND state NOT IN ('released', 'failed') ORDER BY number DESC LIMIT ?4",
     [STATEMENT_LEASE_RENEW] =
         "UPDATE lease SET expires_ns=max(expires_ns," SQL_NOW "+?3) WHERE id=?1 AND "
-        "(?2=0 OR fence=?2) AND state IN ('acquiring','active','retained') RETURNING 1",
+        "(?2=0 OR fence=?2) AND (?4 IS NULL OR owner=?4) AND state IN "
+        "('acquiring','active','retained') RETURNING 1",
     [STATEMENT_ACTIVITY_ADD] =
         "INSERT INTO activity(time_ns,action,tenant,environment,lease,run,agent,issue,actor,fence,"
         "details) VALUES(" SQL_NOW ",?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)",

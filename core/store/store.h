@@ -67,6 +67,8 @@ struct billet_lease_change {
     enum billet_lease_state
         expected; /* and fence must be equal, else class LOST, code lease_lost */
     int64_t fence;
+    const char *owner_is; /* this too must be equal; NULL: any. After the store was brought back
+                           * from an older copy, two owners may have come to one fence. */
     enum billet_lease_state state; /* new one; may equal expected */
     bool bump_fence;               /* new owner: fence + 1 */
     bool bump_generation;
@@ -180,9 +182,9 @@ struct billet_store_module {
                       const struct billet_activity *activities, size_t count,
                       struct billet_error *error);
     /* expires = max(expires, now + ttl) where state is acquiring, active or retained and the fence
-     * fits (0: any). */
-    int (*lease_renew)(struct billet_store *store, const char *id, int64_t fence, int64_t ttl_ns,
-                       struct billet_error *error);
+     * (0: any) and the owner (NULL: any) fit. */
+    int (*lease_renew)(struct billet_store *store, const char *id, int64_t fence,
+                       const char *owner_is, int64_t ttl_ns, struct billet_error *error);
 
     /* Activities that belong to no lease. */
     int (*activity_add)(struct billet_store *store, const struct billet_activity *activities,

@@ -21,10 +21,12 @@
 #define UPLOAD_NS (120 * BILLET_NS_PER_SECOND)
 
 /* Whole or not at all; "$1" is the path, "$2" its size. What an upload that was cut off left is
- * removed by the next. */
-#define UPLOAD                                                                      \
-    "umask 077; rm -f \"$1\".*.new; mkdir -p \"${1%/*}\" && cat >\"$1.$$.new\" && " \
-    "[ \"$(wc -c <\"$1.$$.new\")\" -eq \"$2\" ] && chmod 0700 \"$1.$$.new\" && "    \
+ * removed a day later: another billet may be bringing the same just now. */
+#define UPLOAD                                                                   \
+    "umask 077; mkdir -p \"${1%/*}\" && "                                        \
+    "find \"${1%/*}\" -name '*.new' -mtime +0 -exec rm -f {} + 2>/dev/null; "    \
+    "cat >\"$1.$$.new\" && "                                                     \
+    "[ \"$(wc -c <\"$1.$$.new\")\" -eq \"$2\" ] && chmod 0700 \"$1.$$.new\" && " \
     "mv -f \"$1.$$.new\" \"$1\" && exit; rm -f \"$1.$$.new\"; exit 1"
 
 /* The program for the host's architecture here: its descriptor, or -1 with the reason. */
@@ -156,8 +158,8 @@ ssh_guest_install(const struct billet_call *call, struct billet_lease_handle *ha
     ask_host(handle->keeper, name, call->deadline_ns, path, place);
     if (!place->missing)
         return;
-    if (upload(call, handle, program, path))
-        ask_host(handle->keeper, name, call->deadline_ns, path, place);
-    else
+    bool brought = upload(call, handle, program, path);
+    ask_host(handle->keeper, name, call->deadline_ns, path, place);
+    if (!brought && place->path[0] == '\0')
         snprintf(place->why, sizeof(place->why), "it could not be written to %.150s", path);
 }

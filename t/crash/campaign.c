@@ -20,7 +20,7 @@
 
 #include "scenario.h"
 
-#define GROUPS_MAX 64
+#define GROUPS_MAX 96
 #define CALLS_MAX 512
 #define PIECE 5  /* points that a worker takes at a time */
 #define RENEW 40 /* points until a worker begins with an empty store again */
@@ -149,7 +149,7 @@ try_point(struct tally *tally, int which, long i, struct place *place, long numb
 static int
 work(int worker)
 {
-    struct place place;
+    static struct place place;
     char root[160];
     long number = worker;
     sigset_t set;
@@ -160,7 +160,8 @@ work(int worker)
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     snprintf(root, sizeof(root), "%s/crash.XXXXXX", options.directory);
     if (mkdtemp(root) == NULL || !place_make(&place, root)) {
-        printf("# no directory beneath %s: %s\n", options.directory, strerror(errno));
+        printf("# no place beneath %s: %s\n", options.directory,
+               place.complaint[0] != '\0' ? place.complaint : strerror(errno));
         return 1;
     }
     /* Workers begin at different groups, and help each other out at the end. */
@@ -195,6 +196,11 @@ is_wanted(const struct group *group)
         group->fault->sys_errno == ENOMEM)
         return false;
     group_label(group, label, sizeof(label));
+    /* A server's store has its tables before the first run. */
+    const char *server = getenv("CRASH_SERVER");
+    if (server != NULL && server[0] != '\0' &&
+        (group->fault != NULL || group->scenario->before == SCENARIO_FIRST))
+        return false;
     return at != NULL && strncmp(label, options.only, strlen(options.only)) == 0;
 }
 

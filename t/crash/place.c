@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define COMMAND_MS 20000
+#define SQL_MS 20000
 #define OUTPUT_MAX (4 * 1024 * 1024)
 
 void
@@ -54,7 +55,8 @@ pass(struct place *place, const char *name)
         set(place, name, "%s", value);
 }
 
-static const char *const directories[] = {"home", "config", "state", "cache", "runtime", "work"};
+static const char *const directories[] = {"home",    "config", "state", "cache",
+                                          "runtime", "work",   "remote"};
 #define DIRECTORY_COUNT (sizeof(directories) / sizeof(directories[0]))
 
 static bool
@@ -67,6 +69,73 @@ make_directories(const struct place *place)
             return false;
     }
     return true;
+}
+
+/* The driver's settings that the caller gives, with the place's own directory for @ROOT@. */
+static bool
+add_environments(FILE *to, const char *from, const char *root)
+{
+    char line[1024];
+    FILE *file = fopen(from, "re");
+    if (file == NULL)
+        return false;
+    while (fgets(line, sizeof(line), file) != NULL) {
+        const char *at = strstr(line, "@ROOT@");
+        if (at != NULL)
+            fprintf(to, "%.*s%s%s", (int)(at - line), line, root, at + 6);
+        else
+            fputs(line, to);
+    }
+    fclose(file);
+    return true;
+}
+
+/* CRASH_SERVER is the directory of a PostgreSQL server's socket: each place has a database there.
+ */
+static void
+choose_store(struct place *place)
+{
+    const char *server = getenv("CRASH_SERVER");
+    if (server == NULL || server[0] == '\0')
+        return;
+    const char *dot = strrchr(place->root, '.');
+    snprintf(place->server, sizeof(place->server), "%s", server);
+    snprintf(place->database, sizeof(place->database), "crash_%.40s", dot != NULL ? dot + 1 : "x");
+    set(place, "BILLET_STORE", "postgresql://owner@/%s?host=%s", place->database, server);
+}
+
+static bool
+sql(struct place *place, const char *format)
+{
+    char statement[160];
+    struct crash_outcome outcome;
+    static const struct crash_target untraced = {0};
+    int output[2];
+    snprintf(statement, sizeof(statement), format, place->database);
+    const char *const argv[] = {"/usr/bin/env", "psql", "-qAtX",    "-h", place->server,     "-U",
+                                "owner",        "-d",   "postgres", "-v", "ON_ERROR_STOP=1", "-c",
+                                statement,      NULL};
+    for (int i = 0; i < 2; i++)
+        output[i] =
+            open(place->output[i], O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    int result = crash_trace(argv, place->environment, output, &untraced, SQL_MS, &outcome);
+    for (int i = 0; i < 2; i++)
+        close(output[i]);
+    return result == 0 && WIFEXITED(outcome.status) && WEXITSTATUS(outcome.status) == 0;
+}
+
+bool
+place_empty_store(struct place *place)
+{
+    if (place->server[0] == '\0')
+        return true; /* it was among the directories */
+    if (sql(place, "DROP DATABASE IF EXISTS \"%s\" WITH (FORCE)") &&
+        sql(place, "CREATE DATABASE \"%s\""))
+        return true;
+    char line[400];
+    place_first_line(place, 1, line, sizeof(line));
+    place_complain(place, "cannot make a database: %s", line);
+    return false;
 }
 
 bool
@@ -98,6 +167,7 @@ place_make(struct place *place, const char *root)
     pass(place, "BILLET_DRIVER_DIR");
     pass(place, "BILLET_STORE_DIR");
     pass(place, "BILLET_LIBEXEC_DIR");
+    choose_store(place);
     if (!make_directories(place))
         return false;
     snprintf(path, sizeof(path), "%s/billet.conf", root);
@@ -105,7 +175,9 @@ place_make(struct place *place, const char *root)
     if (file == NULL)
         return false;
     fputs("[driver fake]\nenabled = yes\n[environment fake]\ndriver = fake\n", file);
-    return fclose(file) == 0;
+    const char *more = getenv("CRASH_ENVIRONMENTS");
+    bool added = more == NULL || more[0] == '\0' || add_environments(file, more, place->root);
+    return fclose(file) == 0 && added && place_ready_store(place);
 }
 
 static int
@@ -133,12 +205,21 @@ place_empty(struct place *place)
         snprintf(path, sizeof(path), "%s/%s", place->root, directories[i]);
         remove_tree(path);
     }
-    return make_directories(place);
+    return make_directories(place) && place_ready_store(place);
+}
+
+bool
+place_ready_store(struct place *place)
+{
+    static const char *const migrate[] = {"db", "migrate", NULL};
+    return place->server[0] == '\0' || (place_empty_store(place) && place_must_run(place, migrate));
 }
 
 void
 place_remove(struct place *place)
 {
+    if (place->server[0] != '\0')
+        sql(place, "DROP DATABASE IF EXISTS \"%s\" WITH (FORCE)");
     remove_tree(place->root);
 }
 
@@ -340,6 +421,42 @@ place_check_processes(struct place *place, int patience_ms)
     }
 }
 
+/* A lease's processes that are not our children: those of a server, which stands for another host.
+ */
+void
+place_check_labelled(struct place *place, int patience_ms)
+{
+    static char text[65536];
+    char path[300];
+    long long until = crash_now_ms() + patience_ms;
+    for (;;) {
+        bool left = false;
+        DIR *proc = opendir("/proc");
+        struct dirent *entry;
+        while (proc != NULL && (entry = readdir(proc)) != NULL) {
+            snprintf(path, sizeof(path), "/proc/%s/environ", entry->d_name);
+            FILE *file =
+                entry->d_name[0] >= '1' && entry->d_name[0] <= '9' ? fopen(path, "re") : NULL;
+            size_t got = file != NULL ? fread(text, 1, sizeof(text) - 1, file) : 0;
+            text[got] = '\0';
+            for (size_t at = 0; at < got; at += strlen(text + at) + 1)
+                if (strncmp(text + at, "BILLET_LEASE_ID=", 16) == 0 &&
+                    names_lease(place, text + at) != NULL) {
+                    left = true;
+                    if (crash_now_ms() >= until)
+                        place_complain(place, "process %s of a lease is left", entry->d_name);
+                }
+            if (file != NULL)
+                fclose(file);
+        }
+        if (proc != NULL)
+            closedir(proc);
+        if (!left || crash_now_ms() >= until)
+            return;
+        crash_wait_child(crash_now_ms() + 50);
+    }
+}
+
 /* ---- what is not a process --------------------------------------------------------------- */
 
 void
@@ -387,9 +504,9 @@ void
 place_check_files(struct place *place)
 {
     char path[512];
-    static const char *const where[] = {"runtime", "state"};
+    static const char *const where[] = {"runtime", "state", "remote"};
     visited = place;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         snprintf(path, sizeof(path), "%s/%s", place->root, where[i]);
         nftw(path, visit_file, 16, FTW_PHYS);
     }

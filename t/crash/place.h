@@ -21,6 +21,8 @@ struct place {
     char root[200]; /* everything below it */
     char billet[512];
     char workspace[256];
+    char server[128];  /* directory of the socket of a PostgreSQL server; "": SQLite in state/ */
+    char database[64]; /* ours there */
     const char *environment[32];
     char texts[32][512];
     int variables;
@@ -30,10 +32,15 @@ struct place {
     char complaint[4096]; /* what was found wrong, "" for nothing */
 };
 
-/* Make the directories beneath root, which exists. */
+/* Make the directories beneath root, which exists, and the store where it is a server's.
+ * CRASH_SERVER chooses one, CRASH_ENVIRONMENTS is a file of further environments with @ROOT@ for
+ * root. */
 bool place_make(struct place *place, const char *root);
 /* Remove all state, so that the next command is the first of its kind. */
 bool place_empty(struct place *place);
+/* A server's store only: no tables yet; tables. */
+bool place_empty_store(struct place *place);
+bool place_ready_store(struct place *place);
 void place_remove(struct place *place);
 
 void place_complain(struct place *place, const char *format, ...)
@@ -57,6 +64,8 @@ int place_live_leases(struct place *place, char *id, size_t size, char *state, s
 
 /* Children that do not end by themselves within that time: killed and complained of. */
 void place_check_processes(struct place *place, int patience_ms);
+/* Processes anywhere that carry a lease of this place. */
+void place_check_labelled(struct place *place, int patience_ms);
 void place_check_mounts(struct place *place);
 void place_check_groups(struct place *place);
 void place_check_files(struct place *place);

@@ -9,10 +9,12 @@
 #include "place.h"
 
 enum scenario_state {
-    SCENARIO_NOTHING,   /* a store with ended leases at most */
-    SCENARIO_FIRST,     /* no store, no directory: the first command ever */
-    SCENARIO_HELD,      /* a lease that is held */
-    SCENARIO_ABANDONED, /* a lease whose billet was killed while its command ran */
+    SCENARIO_NOTHING,    /* a store with ended leases at most */
+    SCENARIO_FIRST,      /* no store, no directory: the first command ever */
+    SCENARIO_HELD,       /* a lease that is held */
+    SCENARIO_UNMIGRATED, /* a store without tables */
+    SCENARIO_KEPT,       /* a resource that the next run is to use */
+    SCENARIO_ABANDONED,  /* a lease whose billet was killed while its command ran */
 };
 
 struct scenario {

@@ -197,6 +197,26 @@ START_TEST(a_change_gives_the_row_as_it_is_afterwards)
 }
 END_TEST
 
+START_TEST(a_change_needs_the_owner_that_is_named)
+{
+    char id[BILLET_UUID_SIZE];
+    struct billet_lease after = {0};
+    assert_ok(fixture_insert(store, id));
+    struct billet_lease_change change = {.id = id,
+                                         .expected = BILLET_LEASE_ACQUIRING,
+                                         .fence = 1,
+                                         .owner_is = "somebody else",
+                                         .state = BILLET_LEASE_ACTIVE,
+                                         .owner = "me"};
+    assert_fails(module->lease_change(store, &change, NULL, 0, NULL, &fixture_error), "lease_lost");
+    assert_ok(module->lease_get(store, NULL, id, &after, &fixture_error));
+    ck_assert_int_eq(after.state, BILLET_LEASE_ACQUIRING);
+    change.owner_is = after.owner;
+    assert_ok(module->lease_change(store, &change, NULL, 0, NULL, &fixture_error));
+    billet_lease_free(&after);
+}
+END_TEST
+
 START_TEST(an_end_is_recorded_once_and_for_good)
 {
     char id[BILLET_UUID_SIZE];
@@ -223,14 +243,20 @@ START_TEST(renewing_needs_the_fence_and_never_shortens)
     char id[BILLET_UUID_SIZE];
     struct billet_lease lease;
     assert_ok(fixture_insert(store, id));
-    assert_fails(module->lease_renew(store, id, 2, 90 * SECOND, &fixture_error), "lease_lost");
-    assert_ok(module->lease_renew(store, id, 1, 500 * SECOND, &fixture_error));
-    assert_ok(module->lease_renew(store, id, 0, SECOND, &fixture_error));
+    assert_fails(module->lease_renew(store, id, 2, NULL, 90 * SECOND, &fixture_error),
+                 "lease_lost");
+    assert_ok(module->lease_renew(store, id, 1, NULL, 500 * SECOND, &fixture_error));
+    assert_ok(module->lease_renew(store, id, 0, NULL, SECOND, &fixture_error));
+    assert_ok(module->lease_get(store, NULL, id, &lease, &fixture_error));
+    assert_ok(module->lease_renew(store, id, 1, lease.owner, SECOND, &fixture_error));
+    assert_fails(module->lease_renew(store, id, 1, "somebody else", SECOND, &fixture_error),
+                 "lease_lost");
+    billet_lease_free(&lease);
     assert_ok(module->lease_get(store, NULL, id, &lease, &fixture_error));
     ck_assert_int_ge(lease.expires_ns, lease.created_ns + 500 * SECOND);
     billet_lease_free(&lease);
     assert_ok(fixture_change(store, id, BILLET_LEASE_ACQUIRING, 1, BILLET_LEASE_RELEASING, NULL));
-    assert_fails(module->lease_renew(store, id, 1, SECOND, &fixture_error), "lease_lost");
+    assert_fails(module->lease_renew(store, id, 1, NULL, SECOND, &fixture_error), "lease_lost");
 }
 END_TEST
 
@@ -404,6 +430,7 @@ add_tests(TCase *tests)
     tcase_add_test(tests, a_change_needs_the_state_and_the_fence_it_expects);
     tcase_add_test(tests, only_the_legal_transitions_are_taken);
     tcase_add_test(tests, a_change_gives_the_row_as_it_is_afterwards);
+    tcase_add_test(tests, a_change_needs_the_owner_that_is_named);
     tcase_add_test(tests, an_end_is_recorded_once_and_for_good);
     tcase_add_test(tests, renewing_needs_the_fence_and_never_shortens);
     tcase_add_test(tests, a_note_needs_a_live_lease_of_that_fence);
