@@ -118,6 +118,30 @@ like "$stderr" "^billet: lease $odd is kept and not used: .*resume fails" "this 
 is "$(state_of "$odd")" retained "and the doubtful one is kept"
 configure
 
+# ---- a store that was brought back --------------------------------------------------------------------------
+# Its older copy calls resources free that have gone to another run since.
+store=$scratch/state/billet.db
+boxes=
+! isolated "$billet_program" run -e sandbox -w "$scratch/one" -- true >/dev/null 2>&1 || boxes=sandbox
+for name in warm here $boxes; do
+    kept=$(lease_of -e "$name" --reuse -w "$scratch/one" -- true)
+    sqlite3 "$store" ".backup '$scratch/yesterday.db'"
+    is "$(lease_of -e "$name" --reuse -w "$scratch/one" -- true)" "$kept" "$name: what is kept is used"
+    sqlite3 "$store" ".restore '$scratch/yesterday.db'"
+    billet exec "$kept" -- true
+    like "$status $stderr" "^125 .*the resource of lease $kept has an owner with fence [23], of whom" \
+        "$name: a store that was brought back does not enter it"
+    billet run -e "$name" --reuse -w "$scratch/one" --status-fd 9 -- true 9>"$scratch/status"
+    is "$status" 0 "$name: nor does it stop a run"
+    isnt "$(status_line "$scratch/status" /lease/id)" "$kept" "$name: which gets another"
+    like "$stderr" "^billet: lease $kept is kept and not used: the resource of lease $kept has an owner with fence [23]," \
+        "$name: and says why"
+    is "$(state_of "$kept")" retained "$name: the doubtful one is kept"
+    billet lease release "$kept"
+    is "$status/$(state_of "$kept")" 0/released "$name: and can be ended by hand"
+done
+[ -n "$boxes" ] || skip 7 "there is no sandbox for this user here"
+
 # ---- where it does not go --------------------------------------------------------------------------------
 if isolated "$billet_program" run -e sandbox -w "$scratch/one" -- true >/dev/null 2>&1; then
     billet run -e sandbox --reuse -w "$scratch/one" --workspace-mode overlay -- true

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../common/fence.h"
 #include "script.h"
 
 static const struct billet_host *host;
@@ -93,6 +94,7 @@ struct resource {
     char lease[128];
     uint64_t fence;
     uint64_t generation;
+    char run[BILLET_FENCE_RUN + 1];
     int64_t age_ns;
 };
 
@@ -112,6 +114,8 @@ read_resource(const char *directory, const char *ref, struct resource *resource)
                resource->deployment, resource->lease, &resource->fence,
                &resource->generation) == 4 &&
         fstat(fileno(file), &status) == 0;
+    if (good && fscanf(file, " run=%96[^\n]", resource->run) != 1)
+        resource->run[0] = '\0';
     fclose(file);
     if (!good)
         return false;
@@ -142,9 +146,9 @@ write_resource(const char *directory, const char *ref, const struct billet_ident
     if (file == NULL)
         return fake_fail(error, BILLET_CLASS_UNAVAILABLE, "io_failed", "cannot write %s: %s", path,
                          strerror(errno));
-    fprintf(file, "deployment=%s\nlease=%s\nfence=%" PRIu64 "\ngeneration=%" PRIu64 "\n",
+    fprintf(file, "deployment=%s\nlease=%s\nfence=%" PRIu64 "\ngeneration=%" PRIu64 "\nrun=%.*s\n",
             identity->deployment[0] != '\0' ? identity->deployment : "-", identity->lease,
-            identity->fence, identity->generation);
+            identity->fence, identity->generation, BILLET_FENCE_RUN, identity->run);
     bool good = ferror(file) == 0;
     good = fclose(file) == 0 && good && rename(temporary, path) == 0;
     if (!good)
@@ -268,12 +272,13 @@ resume(const struct billet_call *call, const struct billet_resume *args,
         strcmp(resource.lease, call->identity->lease) != 0)
         return fake_fail(error, BILLET_CLASS_LOST, "resource_lost", "the resource %s is gone",
                          args->ref);
+    bool shared = (args->flags & BILLET_RESUME_SHARED) != 0;
+    outcome = billet_fence_check(call->identity, shared, resource.fence, resource.run, error);
     /* A newer owner or use is written down, so that a sweep sees who holds it. */
-    if ((args->flags & BILLET_RESUME_SHARED) == 0) {
+    if (outcome == 0 && !shared)
         outcome = write_resource(directory, args->ref, call->identity, error);
-        if (outcome < 0)
-            return outcome;
-    }
+    if (outcome < 0)
+        return outcome;
     if (fake_script_after(call, "resume", directory, &answer, error))
         return answer;
     result->handle = make_handle(args->ref, error);

@@ -11,9 +11,11 @@
 
 #include "../common/cleanup.h"
 #include "../common/fail.h"
+#include "../common/fence.h"
 
 #define SCHEME "local:"
 #define DIRECTORY "local"
+#define LABEL_MAX 384
 
 static ssize_t
 read_small(int at, const char *path, char *text, size_t size)
@@ -21,7 +23,6 @@ read_small(int at, const char *path, char *text, size_t size)
     cleanup_fd int fd = openat(at, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     ssize_t got = fd >= 0 ? read(fd, text, size - 1) : -1;
     text[got > 0 ? got : 0] = '\0';
-    text[strcspn(text, "\n")] = '\0';
     return got;
 }
 
@@ -31,6 +32,7 @@ local_label_boot(char boot[48], struct billet_error *error)
     if (read_small(AT_FDCWD, "/proc/sys/kernel/random/boot_id", boot, 48) <= 0)
         return billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "label_failed", errno,
                                  "cannot read /proc/sys/kernel/random/boot_id");
+    boot[strcspn(boot, "\n")] = '\0';
     return 0;
 }
 
@@ -99,19 +101,37 @@ open_labels(bool make)
 int
 local_label_write(const struct billet_identity *identity, struct billet_error *error)
 {
-    char text[256];
+    char text[LABEL_MAX];
     cleanup_fd int at = open_labels(true);
     if (at < 0)
         return 0;
     int length =
-        snprintf(text, sizeof(text), "%llu %llu %.79s\n", (unsigned long long)identity->fence,
-                 (unsigned long long)identity->generation, identity->deployment);
+        snprintf(text, sizeof(text), "%llu %llu %.79s\n%.*s\n", (unsigned long long)identity->fence,
+                 (unsigned long long)identity->generation, identity->deployment, BILLET_FENCE_RUN,
+                 identity->run);
     cleanup_fd int fd =
-        openat(at, identity->lease, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0 || write(fd, text, (size_t)length) != length)
+        openat(at, identity->lease, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    /* Over the old one, so that nobody finds it empty. */
+    if (fd < 0 || write(fd, text, (size_t)length) != length || ftruncate(fd, length) < 0)
         return billet_fail_errno(error, 0, "label_failed", errno,
                                  "cannot write the label of lease %s", identity->lease);
     return 0;
+}
+
+int
+local_label_allows(const struct billet_identity *identity, bool shared, struct billet_error *error)
+{
+    char text[LABEL_MAX] = "", run[BILLET_FENCE_RUN + 1] = "";
+    unsigned long long fence = 0;
+    cleanup_fd int at = open_labels(false);
+    if (at < 0)
+        return 0;
+    read_small(at, identity->lease, text, sizeof(text));
+    sscanf(text, "%llu", &fence);
+    const char *line = strchr(text, '\n');
+    if (line != NULL)
+        snprintf(run, sizeof(run), "%.*s", (int)strcspn(line + 1, "\n"), line + 1);
+    return billet_fence_check(identity, shared, fence, run, error);
 }
 
 int
@@ -149,7 +169,7 @@ local_label_list(bool (*visit)(const struct local_label *label, void *context), 
         struct local_label label = {.age_ns = -1};
         struct stat about;
         struct timespec now;
-        char text[256];
+        char text[LABEL_MAX];
         if (!is_lease_id(entry->d_name))
             continue;
         snprintf(label.lease, sizeof(label.lease), "%.63s", entry->d_name);

@@ -26,6 +26,9 @@ int local_label_parse(const char *reference, const char *identity_lease,
 
 /* Write or renew the file. Without a runtime directory there is none, and that is a success. */
 int local_label_write(const struct billet_identity *identity, struct billet_error *error);
+/* May the identity's lease be taken up (fence.h)? 0 also without a label. */
+int local_label_allows(const struct billet_identity *identity, bool shared,
+                       struct billet_error *error);
 /* 1 there, 0 not there, -1 there is no place for labels. */
 int local_label_exists(const char *lease);
 int local_label_remove(const char *lease, struct billet_error *error);

@@ -152,6 +152,11 @@ local_resume(const struct billet_call *call, const struct billet_resume *args,
         return billet_fail(error, BILLET_CLASS_LOST, "lease_lost",
                            "lease %s is not on this machine any more", lease);
     }
+    status = local_label_allows(call->identity, (args->flags & BILLET_RESUME_SHARED) != 0, error);
+    if (status < 0) {
+        free_handle(handle);
+        return status;
+    }
     /* Made again when only the label is left, and given today's limits. */
     billet_cgroup_close(&handle->group);
     status =

@@ -17,6 +17,7 @@
 
 #include "../common/cleanup.h"
 #include "../common/fail.h"
+#include "../common/fence.h"
 #include "../common/launch.h"
 #include "overlay.h"
 
@@ -372,14 +373,39 @@ make_group(struct billet_lease_handle *lease, const struct sandbox_config *confi
     return billet_cgroup_create(&lease->site, lease->id, &limits, &lease->group, error);
 }
 
+struct label {
+    const char *deployment;
+    const char *lease;
+    const char *run;
+    uint64_t fence;
+    uint64_t generation;
+};
+
+/* Points into text, which it changes. False when that is no label. */
+static bool
+parse_label(char *text, struct label *label)
+{
+    char *line[5] = {NULL};
+    for (int i = 0; i < 5; i++)
+        line[i] = strsep(&text, "\n");
+    if (line[3] == NULL)
+        return false;
+    *label = (struct label){.deployment = line[0],
+                            .lease = line[1],
+                            .run = line[4] != NULL ? line[4] : "",
+                            .fence = strtoull(line[2], NULL, 10),
+                            .generation = strtoull(line[3], NULL, 10)};
+    return true;
+}
+
 static int
 write_label(const struct billet_lease_handle *lease, const struct billet_identity *identity,
             struct billet_error *error)
 {
     char text[LABEL_LIMIT];
-    int length =
-        snprintf(text, sizeof(text), "%s\n%s\n%" PRIu64 "\n%" PRIu64 "\n", identity->deployment,
-                 identity->lease, identity->fence, identity->generation);
+    int length = snprintf(text, sizeof(text), "%s\n%s\n%" PRIu64 "\n%" PRIu64 "\n%.*s\n",
+                          identity->deployment, identity->lease, identity->fence,
+                          identity->generation, BILLET_FENCE_RUN, identity->run);
     if (length < 0 || (size_t)length >= sizeof(text) ||
         strchr(identity->deployment, '\n') != NULL || strchr(identity->lease, '\n') != NULL)
         return billet_fail(error, BILLET_CLASS_CONFIG, "value_invalid",
@@ -389,6 +415,19 @@ write_label(const struct billet_lease_handle *lease, const struct billet_identit
         return billet_fail_errno(error, 0, "io_failed", -result, "cannot label lease %s",
                                  lease->id);
     return 0;
+}
+
+/* May it be taken up? */
+static int
+check_label(const struct billet_lease_handle *lease, const struct billet_identity *identity,
+            struct billet_error *error)
+{
+    char text[LABEL_LIMIT];
+    struct label label;
+    if (read_small(lease->directory_fd, LABEL, text, sizeof(text)) <= 0 ||
+        !parse_label(text, &label))
+        return 0;
+    return billet_fence_check(identity, lease->shared, label.fence, label.run, error);
 }
 
 int
@@ -417,7 +456,9 @@ complete(struct billet_lease_handle *lease, const struct billet_identity *identi
     if (sandbox_lease_is_ended(lease->directory_fd))
         return billet_fail(error, BILLET_CLASS_LOST, "lease_lost", "sandbox lease %s was destroyed",
                            lease->id);
-    int result = lease->shared ? 0 : write_label(lease, identity, error);
+    int result = make ? 0 : check_label(lease, identity, error);
+    if (result == 0 && !lease->shared)
+        result = write_label(lease, identity, error);
     /* One that is taken up may have a sandbox, which runs as somebody already. */
     if (result == 0 && make)
         result = sandbox_lease_identify(lease, config, error);
@@ -587,7 +628,7 @@ static void
 report(const struct billet_host *host, const struct billet_call *call, int site, const char *id)
 {
     char path[SANDBOX_ID_SIZE + 16], text[LABEL_LIMIT], ref[BILLET_REF_MAX];
-    char *line[4] = {NULL};
+    struct label label;
     struct billet_resource resource = {
         .struct_size = sizeof(resource), .ref = ref, .deployment = "", .lease = "", .age_ns = -1};
     struct stat status;
@@ -595,16 +636,11 @@ report(const struct billet_host *host, const struct billet_call *call, int site,
 
     snprintf(ref, sizeof(ref), SANDBOX_REF_PREFIX "%s", id);
     snprintf(path, sizeof(path), "%s/" LABEL, id);
-    if (read_small(site, path, text, sizeof(text)) > 0) {
-        char *save = text;
-        for (int i = 0; i < 4; i++)
-            line[i] = strsep(&save, "\n");
-        if (line[3] != NULL) {
-            resource.deployment = line[0];
-            resource.lease = line[1];
-            resource.fence = strtoull(line[2], NULL, 10);
-            resource.generation = strtoull(line[3], NULL, 10);
-        }
+    if (read_small(site, path, text, sizeof(text)) > 0 && parse_label(text, &label)) {
+        resource.deployment = label.deployment;
+        resource.lease = label.lease;
+        resource.fence = label.fence;
+        resource.generation = label.generation;
     }
     clock_gettime(CLOCK_REALTIME, &now);
     if (fstatat(site, path, &status, AT_SYMLINK_NOFOLLOW) == 0 ||

@@ -115,31 +115,42 @@ refuse() {
 }
 
 write_label() {
-    printf '%s %s %s %s\n' "$1" "$2" "$3" "$(date +%s)" | cat >"$billet_dir/label.new" &&
+    printf '%s %s %s %s %s\n' "$1" "$2" "$3" "$(date +%s)" "$4" | cat >"$billet_dir/label.new" &&
         mv -f "$billet_dir/label.new" "$billet_dir/label"
 }
 
 # Through cat, which says why a file cannot be written.
 make_lease() {
     umask 077
-    mkdir -p "$billet_dir/work" "$billet_dir/run" && write_label "$1" "$2" "$3" &&
+    mkdir -p "$billet_dir/work" "$billet_dir/run" && write_label "$1" "$2" "$3" "$4" &&
         printf '%s\n' "$billet_text" | cat >"$billet_dir/helper.new" &&
         [ "$(wc -c <"$billet_dir/helper.new")" -gt "$((${#billet_text} - 1))" ] &&
         mv -f "$billet_dir/helper.new" "$billet_dir/helper"
 }
 
-# ROOT LEASE DEPLOYMENT FENCE GENERATION HOW, HOW: acquire, resume, share
+# ROOT LEASE DEPLOYMENT FENCE GENERATION RUN HOW, HOW: acquire, resume, share. Who takes it up has a
+# higher fence than its label, or is the run that it names; who shares it has none that is lower.
 open_lease() {
     place "$1" "$2"
-    if [ "$6" != acquire ] && [ ! -e "$billet_dir/label" ]; then
+    if [ "$7" != acquire ] && [ ! -e "$billet_dir/label" ]; then
         answer lost
         return
     fi
-    if [ "$6" = share ] && [ -e "$billet_dir/helper" ]; then
+    if [ "$7" != acquire ]; then
+        billet_fence=
+        read -r billet_line billet_fence billet_line billet_line billet_run <"$billet_dir/label"
+        if [ "${billet_fence:-0}" -gt "$4" ] || {
+            [ "$7" = resume ] && [ "${billet_fence:-0}" -eq "$4" ] && [ "$billet_run" != "$6" ]
+        }; then
+            answer "fenced $billet_fence"
+            return
+        fi
+    fi
+    if [ "$7" = share ] && [ -e "$billet_dir/helper" ]; then
         answer "ok $billet_dir"
         return
     fi
-    if billet_said=$(make_lease "$3" "$4" "$5" 2>&1); then
+    if billet_said=$(make_lease "$3" "$4" "$5" "$6" 2>&1); then
         billet_dir=$(cd "$billet_dir" && pwd -P) && answer "ok $billet_dir"
     else
         refuse "$billet_said"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../common/fail.h"
+#include "../common/fence.h"
 #include "guest.h"
 #include "install.h"
 #include "keeper.h"
@@ -146,17 +147,20 @@ open_on_host(const struct billet_call *call, const struct ssh_settings *settings
 {
     struct ssh_answer answer;
     struct ssh_text request = {0};
-    char fence[24], generation[24];
+    char fence[24], generation[24], run[BILLET_FENCE_RUN + 1];
     snprintf(fence, sizeof(fence), "%llu", (unsigned long long)call->identity->fence);
     snprintf(generation, sizeof(generation), "%llu",
              (unsigned long long)call->identity->generation);
+    snprintf(run, sizeof(run), "%s", call->identity->run);
     const char *deployment =
         call->identity->deployment[0] != '\0' ? call->identity->deployment : "-";
     const char *words[] = {
-        settings->remote_directory, handle->lease, deployment, fence, generation, how, NULL};
+        settings->remote_directory, handle->lease, deployment, fence, generation, run, how, NULL};
     ssh_text_add(&request, "open");
     add_words(&request, words);
     int status = ask(keeper, &request, call->deadline_ns, &answer, NULL, NULL, error);
+    if (status > 0 && strncmp(answer.text, "fenced ", 7) == 0)
+        return billet_fence_refuse(call->identity, strtoull(answer.text + 7, NULL, 10), error);
     if (status != 0)
         return status < 0 ? status : refused(&answer, handle->lease, "", error);
     /* It becomes a word of the line that the login shell reads. */

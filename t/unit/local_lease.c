@@ -146,6 +146,38 @@ START_TEST(a_kept_lease_is_resumed_with_its_workspace)
 }
 END_TEST
 
+START_TEST(a_resource_with_a_later_owner_is_refused)
+{
+    setup(_i);
+    char reference[BILLET_REF_MAX];
+    struct billet_lease_handle *lease = acquire(&call_a, reference); /* run-1, fence 3 */
+    assert_ok(driver->release(&call_a, lease, BILLET_DISPOSE_KEEP, &error));
+    struct billet_identity identity = *call_a.identity;
+    struct billet_call call = call_a;
+    struct billet_resume args = {.struct_size = sizeof(args), .ref = reference};
+    struct billet_acquired result = {.struct_size = sizeof(result)};
+    call.identity = &identity;
+
+    identity.run = "run-2"; /* who was brought back with the store */
+    ck_assert_int_eq(driver->resume(&call, &args, &result, &error), -BILLET_CLASS_AUTH);
+    ck_assert_str_eq(error.code, "lease_fenced");
+    identity.fence = 2;
+    args.flags = BILLET_RESUME_SHARED;
+    ck_assert_int_eq(driver->resume(&call, &args, &result, &error), -BILLET_CLASS_AUTH);
+    identity.fence = 3; /* beside the owner */
+    assert_ok(driver->resume(&call, &args, &result, &error));
+    assert_ok(driver->release(&call, result.handle, BILLET_DISPOSE_KEEP, &error));
+    identity.fence = 4; /* after it */
+    args.flags = 0;
+    assert_ok(driver->resume(&call, &args, &result, &error));
+    assert_ok(driver->release(&call, result.handle, BILLET_DISPOSE_KEEP, &error));
+    ck_assert_int_eq(driver->resume(&call_a, &args, &result, &error), -BILLET_CLASS_AUTH);
+    assert_ok(driver->resume(&call, &args, &result, &error)); /* asked again */
+    assert_ok(driver->release(&call, result.handle, BILLET_DISPOSE_DESTROY, &error));
+    teardown();
+}
+END_TEST
+
 START_TEST(limits_hold_or_the_lease_is_refused)
 {
     setup(_i);
@@ -201,6 +233,7 @@ main(void)
     tcase_add_loop_test(tests, release_ends_every_daemon_and_no_other_lease, first, 2);
     tcase_add_loop_test(tests, destroy_by_reference_from_another_process_ends_all, first, 2);
     tcase_add_loop_test(tests, a_kept_lease_is_resumed_with_its_workspace, first, 2);
+    tcase_add_loop_test(tests, a_resource_with_a_later_owner_is_refused, first, 2);
     tcase_add_loop_test(tests, limits_hold_or_the_lease_is_refused, first, 2);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

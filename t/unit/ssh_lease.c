@@ -73,6 +73,31 @@ START_TEST(release_ends_what_runs_and_keep_leaves_it)
 }
 END_TEST
 
+START_TEST(a_resource_with_a_later_owner_is_refused)
+{
+    char reference[BILLET_REF_MAX];
+    begin_as(users[_i]);
+    struct billet_lease_handle *lease = acquire(&call_a, reference);
+    assert_ok(driver->release(&call_a, lease, BILLET_DISPOSE_KEEP, &error));
+    struct billet_identity identity = *call_a.identity;
+    struct billet_call call = call_a;
+    struct billet_resume args = {.struct_size = sizeof(args), .ref = reference};
+    struct billet_acquired again = {.struct_size = sizeof(again)};
+    call.identity = &identity;
+    identity.run = "another run";
+    assert_fails(driver->resume(&call, &args, &again, &error), BILLET_CLASS_AUTH, "lease_fenced");
+    identity.fence--;
+    args.flags = BILLET_RESUME_SHARED;
+    assert_fails(driver->resume(&call, &args, &again, &error), BILLET_CLASS_AUTH, "lease_fenced");
+    identity.fence += 2;
+    args.flags = 0;
+    assert_ok(driver->resume(&call, &args, &again, &error));
+    assert_ok(driver->release(&call, again.handle, BILLET_DISPOSE_KEEP, &error));
+    assert_ok(driver->resume(&call, &args, &again, &error)); /* asked again */
+    assert_ok(driver->release(&call, again.handle, BILLET_DISPOSE_DESTROY, &error));
+}
+END_TEST
+
 START_TEST(destroy_by_label_removes_what_the_lease_made_unwritable)
 {
     struct outcome outcome;
@@ -545,6 +570,7 @@ main(void)
     tcase_add_loop_test(all, a_lease_is_a_labelled_directory_until_it_is_destroyed, 0, last);
     tcase_add_loop_test(all, a_copy_gets_a_directory_of_the_lease_and_the_guest_is_named, 0, last);
     tcase_add_loop_test(all, release_ends_what_runs_and_keep_leaves_it, 0, few);
+    tcase_add_loop_test(all, a_resource_with_a_later_owner_is_refused, 0, few);
     tcase_add_loop_test(all, destroy_by_label_removes_what_the_lease_made_unwritable, 0, few);
     tcase_add_test(all, a_reference_of_another_host_is_refused);
     tcase_add_loop_test(all, a_directory_in_place_is_locked_for_one_lease, 0, few);
