@@ -271,6 +271,12 @@ static const struct billet_option environment_options[] = {
              "the directory itself, without isolation. bind: the directory itself, mounted. "
              "overlay: a view whose changes are merged into the workspace afterwards. copy: a copy "
              "that is carried there and back."},
+    {.name = "workspace_git",
+     .type = BILLET_OPTION_BOOLEAN,
+     .default_value = "yes",
+     .text = "Whether the history of a workspace that is a git work tree travels with its files: "
+             "branches, index and new commits, without hooks, settings that name programs, and "
+             "credentials. With overlay and copy."},
     {.name = "workspace_exclude",
      .type = BILLET_OPTION_LIST,
      .maximum = 1000,
