@@ -218,6 +218,8 @@ billet audit list --after "$last" --limit 1 --json
 is "$(json /activities/0/sequence)" "$((last + 1))" "and goes on after"
 billet audit list --limit many
 is "$status" 2 "a limit is a number"
+billet audit list --limit 0
+is "$status" 2 "and not 0"
 billet audit list --lease 00000000
 is "$status" 125 "an unknown lease is told"
 

@@ -153,8 +153,24 @@ prepare() {
         printf '[vault corp]\ntype = hashicorp\naddress = http://127.0.0.1:%s\ntoken = @file:%s\n' \
             "$(cat "$scratch/port")" "$safe/token" >>"$scratch/billet.conf"
         printf t-root >"$safe/token" && chmod 0400 "$safe/token"
+        printf '[vault cloud]\ntype = aws\nregion = eu-test-1\naddress = http://127.0.0.1:%s\n' \
+            "$(cat "$scratch/aws-port")" >>"$scratch/billet.conf"
+        printf 'access_key_id = AKIDROOT\nsecret_access_key = @file:%s\n' "$safe/aws" >>"$scratch/billet.conf"
+        printf root/Secret+Key >"$safe/aws" && chmod 0400 "$safe/aws"
         ;;
     *"billet key "* | *"billet secret "* | *"billet audit "*) quietly "$tool" key init ;;
+    esac
+    case $1 in
+    *"vault put"*key.pem) ;;
+    *"vault put"*) answers 'expect value' 'send s3cret' 'expect again' 'send s3cret' ;;
+    *"vault promote"*)
+        echo new >"$safe/new"
+        quietly "$tool" vault put --pending cloud team/key --from-file "$safe/new"
+        ;;
+    *"vault rollback"*)
+        echo new >"$safe/new"
+        quietly "$tool" vault put cloud team/key --from-file "$safe/new"
+        ;;
     esac
     case $1 in
     *"key init --passphrase"* | *"key export"*) a_passphrase ;;
@@ -190,8 +206,10 @@ echo key >"$project/key.pem"
 
 "$top_builddir/t/vault/fake-vault" "$scratch/port" "$scratch/vault-log" 'secret:team/key={"value":"s3cret"}' >/dev/null 2>&1 &
 vault=$!
+"$top_builddir/t/vault/fake-aws" "$scratch/aws-port" "$scratch/aws-log" 'team/key=s3cret' >/dev/null 2>&1 &
+cloud=$!
 tries=100
-while [ ! -s "$scratch/port" ] && [ "$tries" -gt 0 ]; do
+while { [ ! -s "$scratch/port" ] || [ ! -s "$scratch/aws-port" ]; } && [ "$tries" -gt 0 ]; do
     sleep 0.1
     tries=$((tries - 1))
 done
@@ -218,7 +236,7 @@ while read -r example; do
         continue
         ;;
     *"billet vault "*)
-        if [ ! -f "$BILLET_STORE_DIR/vault_hashicorp.so" ]; then
+        if [ ! -f "$BILLET_STORE_DIR/vault_hashicorp.so" ] || [ ! -f "$BILLET_STORE_DIR/vault_aws.so" ]; then
             skip 1 "billet was built without libcurl: $example"
             continue
         fi
@@ -245,6 +263,6 @@ while read -r example; do
         "$scratch/bin/billet" lease destroy "$held" 2>/dev/null
     done
 done <"$scratch/examples"
-kill "$vault" && wait "$vault" 2>/dev/null
+kill "$vault" "$cloud" && wait "$vault" "$cloud" 2>/dev/null
 nothing_left "the examples"
 done_testing

@@ -87,6 +87,8 @@ read_options(struct cli *cli, struct wanted *wanted)
         else if (id == OPTION_SINCE &&
                  billet_duration_parse(cli->value, &wanted->since_ns, &error) < 0)
             status = cli_usage(cli, "%s", error.message);
+        if (status == 0 && id == OPTION_LIMIT && wanted->filter.limit == 0)
+            status = cli_usage(cli, "--limit is 1 or more");
         if (id == OPTION_AFTER)
             wanted->since_ns = 0;
     }

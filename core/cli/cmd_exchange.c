@@ -39,9 +39,12 @@ cli_bring_back(struct cli *cli, const char *lease)
 {
     struct billet_run_result result = {0};
     int status = exchange(cli, lease, CLI_EXCHANGE_LAST_PULL, false, &result);
-    if (status == 0)
+    if (status == 0) {
         cli_report_tell(&result.report);
+        cli_git_tell(&result.git);
+    }
     billet_report_free(&result.report);
+    billet_git_report_free(&result.git.report);
     return status;
 }
 
@@ -54,16 +57,24 @@ print(const struct cli *cli, const struct billet_run_result *result)
             result->lease, "mode", billet_workspace_mode_name(result->workspace_mode), "sent_files",
             (json_int_t)result->sent_files, "sent_bytes", (json_int_t)result->sent_bytes);
         json_object_set_new(object, "changes", cli_report_json(&result->report));
+        json_t *git = cli_git_json(&result->git);
+        if (git != NULL)
+            json_object_set_new(object, "git", git);
         cli_print_json(object);
     } else {
         cli_report_tell(&result->report);
+        cli_git_tell(&result->git);
+        if (result->git.note[0] != '\0')
+            billet_log(BILLET_LOG_WARNING, "git: %s", result->git.note);
         printf("%zu written, %zu deleted, %zu conflicts\n",
                result->report.totals[BILLET_REPORT_WRITTEN],
                result->report.totals[BILLET_REPORT_DELETED],
                result->report.totals[BILLET_REPORT_CONFLICT] +
                    result->report.totals[BILLET_REPORT_KEPT]);
     }
-    return billet_report_has_conflicts(&result->report) ? BILLET_EXIT_FINDINGS : BILLET_EXIT_OK;
+    return billet_report_has_conflicts(&result->report) || cli_git_needs_care(&result->git)
+               ? BILLET_EXIT_FINDINGS
+               : BILLET_EXIT_OK;
 }
 
 static int
@@ -86,6 +97,7 @@ run_exchange(struct cli *cli, enum cli_exchange kind)
     else
         status = print(cli, &result);
     billet_report_free(&result.report);
+    billet_git_report_free(&result.git.report);
     return status;
 }
 

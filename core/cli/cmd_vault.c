@@ -13,21 +13,16 @@
 #include "cli/command.h"
 #include "cli/output.h"
 #include "cli/secret_input.h"
+#include "cli/vault_verbs.h"
 #include "run/status.h"
 #include "secret/vault.h"
 
 #define NAMES_MAX 1000
 
-struct found {
-    struct billet_strings paths;
-    struct billet_strings notes;
-    bool failed;
-};
-
-static int
-add_found(const char *path, const char *note, void *context)
+int
+cli_vault_find(const char *path, const char *note, void *context)
 {
-    struct found *found = context;
+    struct cli_vault_found *found = context;
     if (found->paths.count >= NAMES_MAX)
         return 1;
     found->failed =
@@ -35,8 +30,8 @@ add_found(const char *path, const char *note, void *context)
     return found->failed ? 1 : 0;
 }
 
-static void
-free_found(struct found *found)
+void
+cli_vault_found_free(struct cli_vault_found *found)
 {
     billet_strings_free(&found->paths);
     billet_strings_free(&found->notes);
@@ -44,13 +39,13 @@ free_found(struct found *found)
 
 /* Names below prefix, or where the server has places for them. */
 static int
-look(const struct billet_vault *vault, const char *prefix, bool discover, struct found *found,
-     struct billet_error *error)
+look(const struct billet_vault *vault, const char *prefix, bool discover,
+     struct cli_vault_found *found, struct billet_error *error)
 {
     if ((discover ? (void *)vault->module->discover : (void *)vault->module->list) == NULL)
         return billet_vault_failed(vault, "vault_unsupported", error);
-    int result = discover ? vault->module->discover(vault, add_found, found, error)
-                          : vault->module->list(vault, prefix, add_found, found, error);
+    int result = discover ? vault->module->discover(vault, cli_vault_find, found, error)
+                          : vault->module->list(vault, prefix, cli_vault_find, found, error);
     if (found->failed)
         result = billet_error_no_memory(error);
     if (result > 0)
@@ -58,9 +53,8 @@ look(const struct billet_vault *vault, const char *prefix, bool discover, struct
     return result < 0 ? result : 0;
 }
 
-/* The vault that the first argument names. */
-static int
-open_vault(struct cli *cli, struct billet_secrets **secrets, struct billet_vault *vault)
+int
+cli_vault_open(struct cli *cli, struct billet_secrets **secrets, struct billet_vault *vault)
 {
     int status = cli_secrets(cli, -1, secrets);
     if (status != 0)
@@ -68,6 +62,22 @@ open_vault(struct cli *cli, struct billet_secrets **secrets, struct billet_vault
     return billet_vault_open(*secrets, cli->arguments.items[0], vault, &cli->error) < 0
                ? cli_fail(cli)
                : 0;
+}
+
+/* Without the '/' at its end; of what the vault may be used for. */
+static int
+take_folder(const struct billet_vault *vault, const char *prefix, char **folder,
+            struct billet_error *error)
+{
+    struct billet_vault_path path;
+    size_t length = strlen(prefix);
+    *folder = strndup(prefix, length > 0 && prefix[length - 1] == '/' ? length - 1 : length);
+    if (*folder == NULL)
+        return billet_error_no_memory(error);
+    /* The vault's own prefix needs no check, however it was written. */
+    if (length == 0 || (vault->prefix != NULL && strcmp(prefix, vault->prefix) == 0))
+        return 0;
+    return billet_vault_path_parse(vault, *folder, &path, error);
 }
 
 /* ---- list ------------------------------------------------------------------------------- */
@@ -115,27 +125,27 @@ list_vaults(struct cli *cli)
     return BILLET_EXIT_OK;
 }
 
-static void
-print_found(struct cli *cli, const struct found *found, const char *heading)
+void
+cli_vault_print(struct cli *cli, const struct cli_vault_found *found, const char *const headings[3],
+                const char *list, const char *const keys[2])
 {
-    const char *const headings[] = {heading, "KIND", NULL};
     struct cli_table table;
-    json_t *list = json_array();
+    json_t *items = json_array();
     cli_table_open(&table, headings);
     for (size_t i = 0; i < found->paths.count; i++) {
-        json_t *item = json_pack("{s:s}", "kind", found->notes.items[i]);
-        json_object_set_new(item, "path", billet_json_bytes(found->paths.items[i]));
-        json_array_append_new(list, item);
+        json_t *item = json_pack("{s:s}", keys[1], found->notes.items[i]);
+        json_object_set_new(item, keys[0], billet_json_bytes(found->paths.items[i]));
+        json_array_append_new(items, item);
         cli_table_cell(&table, found->paths.items[i]);
         cli_table_cell(&table, found->notes.items[i]);
     }
     if (cli->json)
         cli_print_json(
-            json_pack("{s:s, s:O}", "format_version", BILLET_FORMAT_VERSION, "paths", list));
+            json_pack("{s:s, s:O}", "format_version", BILLET_FORMAT_VERSION, list, items));
     else
         cli_table_print(&table, cli);
     billet_strings_free(&table.cells);
-    json_decref(list);
+    json_decref(items);
 }
 
 static int
@@ -143,26 +153,23 @@ show_paths(struct cli *cli, bool discover)
 {
     struct billet_secrets *secrets = NULL;
     struct billet_vault vault;
-    struct billet_vault_path path;
-    struct found found = {0};
+    struct cli_vault_found found = {0};
+    static const char *const mounts[] = {"MOUNT", "KIND", NULL};
+    static const char *const paths[] = {"PATH", "KIND", NULL};
+    static const char *const keys[] = {"path", "kind"};
     const char *prefix = cli->arguments.count > 1 ? cli->arguments.items[1] : "";
-    int status = open_vault(cli, &secrets, &vault);
+    int status = cli_vault_open(cli, &secrets, &vault);
     if (status != 0)
         return status;
     if (prefix[0] == '\0' && vault.prefix != NULL && !discover)
         prefix = vault.prefix;
-    size_t length = strlen(prefix);
-    cleanup_free char *trimmed =
-        strndup(prefix, length > 0 && prefix[length - 1] == '/' ? length - 1 : length);
-    int result = trimmed == NULL ? billet_error_no_memory(&cli->error) : 0;
-    /* A prefix that ends in '/' is checked with it and used without. */
-    if (result == 0 && trimmed[0] != '\0' && prefix != vault.prefix)
-        result = billet_vault_path_parse(&vault, trimmed, &path, &cli->error);
+    cleanup_free char *trimmed = NULL;
+    int result = take_folder(&vault, prefix, &trimmed, &cli->error);
     if (result == 0)
         result = look(&vault, trimmed, discover, &found, &cli->error);
     if (result == 0)
-        print_found(cli, &found, discover ? "MOUNT" : "PATH");
-    free_found(&found);
+        cli_vault_print(cli, &found, discover ? mounts : paths, "paths", keys);
+    cli_vault_found_free(&found);
     billet_vault_close(&vault);
     return result < 0 ? cli_fail(cli) : BILLET_EXIT_OK;
 }
@@ -193,7 +200,7 @@ run_probe(struct cli *cli)
     char found[256] = "";
     int status = cli_read_arguments(cli, 1, 1);
     if (status == 0)
-        status = open_vault(cli, &secrets, &vault);
+        status = cli_vault_open(cli, &secrets, &vault);
     if (status != 0)
         return status;
     int result = vault.module->probe(&vault, found, sizeof(found), &cli->error);
@@ -264,7 +271,7 @@ import_one(struct billet_secrets *secrets, const struct billet_vault *vault, con
 
 static int
 import_all(struct cli *cli, struct billet_secrets *secrets, const struct billet_vault *vault,
-           const struct found *found, bool apply, bool *failed)
+           const struct cli_vault_found *found, bool apply, bool *failed)
 {
     static const char *const headings[] = {"PATH", "SECRET", "STATE", NULL};
     struct cli_table table;
@@ -305,7 +312,7 @@ run_import(struct cli *cli)
 {
     struct billet_secrets *secrets = NULL;
     struct billet_vault vault;
-    struct found found = {0};
+    struct cli_vault_found found = {0};
     bool apply = false, failed = false;
     for (int id; (id = cli_next(cli, false)) != 0;) {
         if (id < 0)
@@ -314,26 +321,21 @@ run_import(struct cli *cli)
     }
     if (cli->arguments.count < 1 || cli->arguments.count > 2)
         return cli_usage(cli, "usage: billet vault import %s", cli->command->synopsis);
-    int status = open_vault(cli, &secrets, &vault);
+    int status = cli_vault_open(cli, &secrets, &vault);
     if (status != 0)
         return status;
     const char *prefix = cli->arguments.count > 1 ? cli->arguments.items[1]
                          : vault.prefix != NULL   ? vault.prefix
                                                   : "";
-    size_t length = strlen(prefix);
-    cleanup_free char *trimmed =
-        strndup(prefix, length > 0 && prefix[length - 1] == '/' ? length - 1 : length);
-    struct billet_vault_path path;
-    int result = trimmed == NULL ? billet_error_no_memory(&cli->error) : 0;
-    if (result == 0 && trimmed[0] != '\0' && prefix != vault.prefix)
-        result = billet_vault_path_parse(&vault, trimmed, &path, &cli->error);
+    cleanup_free char *trimmed = NULL;
+    int result = take_folder(&vault, prefix, &trimmed, &cli->error);
     if (result == 0 && apply)
         result = billet_secrets_ring(secrets, &cli->error);
     if (result == 0)
         result = look(&vault, trimmed, false, &found, &cli->error);
     if (result == 0)
         result = import_all(cli, secrets, &vault, &found, apply, &failed);
-    free_found(&found);
+    cli_vault_found_free(&found);
     billet_vault_close(&vault);
     if (result < 0)
         return cli_fail(cli);
@@ -362,7 +364,7 @@ const struct cli_command cli_vault_probe = {
 
 static const char *const discover_examples[] = {"billet vault discover corp", NULL};
 const struct cli_command cli_vault_discover = {
-    "vault discover",  "VAULT", "List the engines that a vault's server offers",
+    "vault discover",  "VAULT", "List the engines or prefixes that a vault offers",
     "billet-vault(1)", NULL,    discover_examples,
     run_discover,      false};
 

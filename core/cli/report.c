@@ -3,8 +3,11 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/buffer.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -112,6 +115,98 @@ cli_report_tell(const struct billet_report *report)
     else if (report->totals[BILLET_REPORT_SKIPPED] > 0)
         billet_log(BILLET_LOG_INFO, "%zu paths stayed behind (excluded)",
                    report->totals[BILLET_REPORT_SKIPPED]);
+}
+
+bool
+cli_git_needs_care(const struct billet_run_git *git)
+{
+    return git->report.outcome == BILLET_GIT_DIVERGED ||
+           git->report.outcome == BILLET_GIT_UNRELATED || git->report.outcome == BILLET_GIT_FAILED;
+}
+
+static void
+set_text(json_t *object, const char *key, const char *text)
+{
+    if (text[0] != '\0')
+        json_object_set_new(object, key, billet_json_bytes(text));
+}
+
+json_t *
+cli_git_json(const struct billet_run_git *git)
+{
+    const struct billet_git_report *report = &git->report;
+    if (!git->travels && git->note[0] == '\0')
+        return NULL;
+    json_t *object = json_pack("{s:b}", "travels", git->travels);
+    set_text(object, "reason", git->note);
+    if (!git->travels)
+        return object;
+    json_t *others = json_array();
+    for (size_t i = 0; i < report->others.count; i++)
+        json_array_append_new(others, billet_json_bytes(report->others.items[i]));
+    json_object_set_new(object, "sent_objects", json_integer((json_int_t)git->sent_objects));
+    json_object_set_new(object, "outcome", json_string(billet_git_outcome_name(report->outcome)));
+    set_text(object, "branch", report->branch);
+    set_text(object, "old", report->old_oid);
+    set_text(object, "new", report->new_oid);
+    set_text(object, "kept", report->kept);
+    set_text(object, "note", report->note);
+    json_object_set_new(object, "index_taken", json_integer((json_int_t)report->index_taken));
+    json_object_set_new(object, "index_kept", json_integer((json_int_t)report->index_kept));
+    json_object_set_new(object, "others", others);
+    return object;
+}
+
+/* "main fast-forwarded to 0123456789ab" */
+static void
+describe(const struct billet_git_report *report, struct billet_buffer *line)
+{
+    const char *branch = report->branch[0] != '\0' ? report->branch : "HEAD";
+    if (strncmp(branch, "refs/heads/", 11) == 0)
+        branch += 11;
+    switch (report->outcome) {
+    case BILLET_GIT_FAST_FORWARD:
+        billet_buffer_format(line, "%s is fast-forwarded to %.12s", branch, report->new_oid);
+        break;
+    case BILLET_GIT_MERGED:
+        billet_buffer_format(line, "%s is merged with what was committed there, as %.12s", branch,
+                             report->new_oid);
+        break;
+    case BILLET_GIT_DIVERGED:
+        billet_buffer_format(line, "%s stays: the commits made there diverge", branch);
+        break;
+    case BILLET_GIT_UNRELATED:
+        billet_buffer_format(line, "%s stays: the history there is unrelated", branch);
+        break;
+    case BILLET_GIT_FAILED:
+        billet_buffer_format(line, "the history there was not taken in");
+        break;
+    default:
+        break;
+    }
+}
+
+void
+cli_git_tell(const struct billet_run_git *git)
+{
+    cleanup_buffer struct billet_buffer line = BILLET_BUFFER_INIT;
+    const struct billet_git_report *report = &git->report;
+    if (!git->travels)
+        return;
+    describe(report, &line);
+    if (report->note[0] != '\0' && line.length > 0)
+        billet_buffer_format(&line, ": %s", report->note);
+    if (report->kept[0] != '\0' && line.length > 0)
+        billet_buffer_format(&line, "; they are at %s", report->kept);
+    if (report->index_kept > 0)
+        billet_buffer_format(&line, "%s%zu staged paths changed on both sides stay as here",
+                             line.length > 0 ? "; " : "", report->index_kept);
+    if (report->others.count > 0)
+        billet_buffer_format(&line, "%s%zu more branch%s at %s%s", line.length > 0 ? "; " : "",
+                             report->others.count, report->others.count == 1 ? " is" : "es are",
+                             report->others.items[0], report->others.count > 1 ? " ..." : "");
+    if (line.length > 0)
+        billet_log(BILLET_LOG_WARNING, "git: %s", billet_buffer_text(&line));
 }
 
 int

@@ -9,10 +9,17 @@
 #include <stdbool.h>
 
 #include "base/json.h"
+#include "run/travel.h"
 #include "workspace/workspace.h"
 
 /* Counts by kind, and the paths that somebody has to know of: at most 100. */
 json_t *cli_report_json(const struct billet_report *report);
+/* What became of the repository; NULL when there was nothing of the kind. */
+json_t *cli_git_json(const struct billet_run_git *git);
+/* One line, when a branch moved, commits wait beside it, or something is to be said. */
+void cli_git_tell(const struct billet_run_git *git);
+/* Commits came back that are on no branch of theirs here. */
+bool cli_git_needs_care(const struct billet_run_git *git);
 /* One line for each conflict (at most 20), and one for what was left out. */
 void cli_report_tell(const struct billet_report *report);
 

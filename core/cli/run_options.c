@@ -197,6 +197,9 @@ workspace_json(const struct billet_run_result *result)
     json_object_set_new(object, "sent_bytes", json_integer((json_int_t)result->sent_bytes));
     if (result->ran && result->report_is_whole)
         json_object_set_new(object, "returned", cli_report_json(&result->report));
+    json_t *git = cli_git_json(&result->git);
+    if (git != NULL)
+        json_object_set_new(object, "git", git);
     return object;
 }
 
@@ -206,6 +209,14 @@ set_conflicts(const struct billet_run_result *result, struct billet_error *error
 {
     size_t count =
         result->report.totals[BILLET_REPORT_CONFLICT] + result->report.totals[BILLET_REPORT_KEPT];
+    if (count == 0) {
+        billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "workspace_conflicts",
+                         "the commits made there are on no branch here");
+        error->retryable = 0;
+        if (result->git.report.kept[0] != '\0')
+            billet_error_hint(error, "'git merge %s' takes them in", result->git.report.kept);
+        return;
+    }
     billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "workspace_conflicts",
                      "%zu path%s changed on both sides: the workspace keeps its own", count,
                      count == 1 ? "" : "s");
@@ -229,7 +240,8 @@ tell_workspace(struct cli_run *run, const struct billet_run_result *result,
         return;
     }
     cli_report_tell(&result->report);
-    if (!billet_report_has_conflicts(&result->report))
+    cli_git_tell(&result->git);
+    if (!billet_report_has_conflicts(&result->report) && !cli_git_needs_care(&result->git))
         return;
     set_conflicts(result, conflicts);
     billet_log_error(conflicts);
@@ -316,6 +328,7 @@ cli_run_finish(struct cli *cli, struct cli_run *run, struct billet_run_result *r
     if (!returned || (result->return_error.error_class != 0 && ended == 0))
         ended = BILLET_EXIT_FAILED;
     billet_report_free(&result->report);
+    billet_git_report_free(&result->git.report);
     if (status < 0 && result->ending.outcome != BILLET_OUTCOME_CANCELLED)
         return BILLET_EXIT_FAILED;
     return ended;

@@ -14,7 +14,8 @@ extern const struct cli_command cli_lease_acquire, cli_lease_list, cli_lease_sho
 extern const struct cli_command cli_secret_set, cli_secret_list, cli_secret_show, cli_secret_rotate,
     cli_secret_usage, cli_secret_bind, cli_secret_unbind, cli_secret_enable, cli_secret_disable,
     cli_secret_verify, cli_secret_rm, cli_secret_import, cli_audit_list, cli_audit_verify,
-    cli_vault_list, cli_vault_probe, cli_vault_import, cli_vault_discover;
+    cli_vault_list, cli_vault_probe, cli_vault_import, cli_vault_discover, cli_vault_versions,
+    cli_vault_put, cli_vault_promote, cli_vault_rollback;
 extern const struct cli_command cli_key_init, cli_key_list, cli_key_rotate, cli_key_export,
     cli_key_import;
 extern const struct cli_command cli_config_check, cli_config_show, cli_doctor, cli_db_status,
@@ -65,6 +66,10 @@ const struct cli_command *const cli_commands[] = {
     &cli_vault_probe,
     &cli_vault_discover,
     &cli_vault_import,
+    &cli_vault_versions,
+    &cli_vault_put,
+    &cli_vault_promote,
+    &cli_vault_rollback,
     &cli_audit_list,
     &cli_audit_verify,
     &cli_key_init,

@@ -117,8 +117,11 @@ static const struct billet_option secrets_options[] = {
 static const struct billet_option driver_options[] = DRIVER_OPTIONS("no");
 static const struct billet_option shipped_options[] = DRIVER_OPTIONS("yes");
 
-static const char *const vault_types[] = {"command", "hashicorp", NULL};
+static const char *const vault_types[] = {"command", "hashicorp", "aws", NULL};
 static const char *const vault_auths[] = {"token", "approle", "kubernetes", NULL};
+
+static const char *const vault_credentials[] = {
+    "auto", "section", "environment", "web_identity", "profile", "container", "instance", NULL};
 
 static const struct billet_option vault_options[] = {
     {.name = "type",
@@ -126,7 +129,7 @@ static const struct billet_option vault_options[] = {
      .flags = BILLET_OPTION_REQUIRED,
      .choices = vault_types,
      .text = "What it is. command: a program that prints the value. hashicorp: HashiCorp Vault or "
-             "OpenBao, a key-value engine of either version."},
+             "OpenBao, a key-value engine of either version. aws: AWS Secrets Manager."},
     {.name = "tenant",
      .type = BILLET_OPTION_STRING,
      .minimum = 1,
@@ -157,7 +160,8 @@ static const struct billet_option vault_options[] = {
      .type = BILLET_OPTION_STRING,
      .maximum = 512,
      .pattern = "https?://[A-Za-z0-9.:-]+|https?://[[][0-9A-Fa-f:.]+](:[0-9]+)?",
-     .text = "Where the server is, as https://HOST:PORT. http is for this machine only."},
+     .text = "Where the server is, as https://HOST:PORT. http is for this machine only. With aws "
+             "the region's own when absent."},
     {.name = "namespace",
      .type = BILLET_OPTION_STRING,
      .maximum = 256,
@@ -197,6 +201,42 @@ static const struct billet_option vault_options[] = {
      .type = BILLET_OPTION_PATH,
      .default_value = "/var/run/secrets/kubernetes.io/serviceaccount/token",
      .text = "The service account's token."},
+    {.name = "region",
+     .type = BILLET_OPTION_STRING,
+     .maximum = 63,
+     .pattern = "[a-z0-9-]+",
+     .text = "The region of aws; what AWS_REGION, AWS_DEFAULT_REGION or the profile says when "
+             "absent."},
+    {.name = "credentials",
+     .type = BILLET_OPTION_CHOICE,
+     .choices = vault_credentials,
+     .default_value = "auto",
+     .text = "Where the key of aws comes from. auto: the first that is there. section: "
+             "access_key_id. environment: AWS_ACCESS_KEY_ID. web_identity: a role and a token's "
+             "file. profile: the files that AWS's tools share. container: the endpoint of ECS or "
+             "EKS. instance: the metadata of EC2."},
+    {.name = "profile",
+     .type = BILLET_OPTION_STRING,
+     .maximum = 128,
+     .text = "The profile of aws; with it, credentials = auto looks nowhere else."},
+    {.name = "access_key_id",
+     .type = BILLET_OPTION_STRING,
+     .maximum = 128,
+     .pattern = "[A-Za-z0-9_]+",
+     .text = "The id of an access key of aws."},
+    {.name = "secret_access_key",
+     .type = BILLET_OPTION_STRING,
+     .flags = BILLET_OPTION_SECRET,
+     .text = "What belongs to access_key_id: @cred:, @file: or @env:."},
+    {.name = "sts_address",
+     .type = BILLET_OPTION_STRING,
+     .maximum = 512,
+     .pattern = "https?://[A-Za-z0-9.:-]+|https?://[[][0-9A-Fa-f:.]+](:[0-9]+)?",
+     .text = "Where roles of aws are assumed; the region's own when absent."},
+    {.name = "kms_key",
+     .type = BILLET_OPTION_STRING,
+     .maximum = 2048,
+     .text = "The key of AWS KMS that new secrets are sealed with; the account's when absent."},
     {.name = "ca_file",
      .type = BILLET_OPTION_PATH,
      .text = "The certificates that the server's must be signed by; the system's when absent."},
@@ -231,6 +271,12 @@ static const struct billet_option environment_options[] = {
              "the directory itself, without isolation. bind: the directory itself, mounted. "
              "overlay: a view whose changes are merged into the workspace afterwards. copy: a copy "
              "that is carried there and back."},
+    {.name = "workspace_git",
+     .type = BILLET_OPTION_BOOLEAN,
+     .default_value = "yes",
+     .text = "Whether the history of a workspace that is a git work tree travels with its files: "
+             "branches, index and new commits, without hooks, settings that name programs, and "
+             "credentials. With overlay and copy."},
     {.name = "workspace_exclude",
      .type = BILLET_OPTION_LIST,
      .maximum = 1000,

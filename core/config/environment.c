@@ -59,6 +59,7 @@ billet_environment_copy(struct billet_environment *to, const struct billet_envir
         .created_ns = from->created_ns,
         .updated_ns = from->updated_ns,
         .workspace_mode = from->workspace_mode,
+        .workspace_git = from->workspace_git,
         .workspace_ignored = from->workspace_ignored,
         .timeout_ns = from->timeout_ns,
         .kill_after_ns = from->kill_after_ns,
@@ -311,6 +312,7 @@ take_values(struct billet_environment *environment, const struct billet_values *
     environment->reuse = billet_config_number(&config, "reuse", 0) != 0;
     environment->max_leases = billet_config_number(&config, "max_leases", 0);
     environment->max_age_ns = billet_config_number(&config, "max_age", 0);
+    environment->workspace_git = billet_config_number(&config, "workspace_git", 1) != 0;
     environment->workspace_ignored = billet_config_number(&config, "workspace_ignored", 0) != 0;
     environment->redact_output = billet_config_number(&config, "redact_output", 1) != 0;
     return take_list(&config, "workspace_exclude", &environment->workspace_exclude) &&

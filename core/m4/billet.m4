@@ -158,10 +158,12 @@ BILLET_PART([store], [pgsql], [STORE_PGSQL], [test "x$have_pgsql" = xyes],
 dnl ---- vaults ---------------------------------------------------------------
 AC_DEFUN([BILLET_VAULTS], [
 AC_ARG_WITH([vaults], [AS_HELP_STRING([--with-vaults=LIST],
-  [vault modules to build: auto (default), all, none, or a list of: hashicorp])],
+  [vault modules to build: auto (default), all, none, or a list of: hashicorp, aws])],
   [], [with_vaults=auto])
-BILLET_CHOOSE([vaults], [$with_vaults], [hashicorp], [vault])
+BILLET_CHOOSE([vaults], [$with_vaults], [hashicorp aws], [vault])
 BILLET_PART([vault], [hashicorp], [VAULT_HASHICORP], [test "x$have_curl" = xyes],
+  [libcurl >= 7.85 (Debian libcurl4-openssl-dev, Fedora libcurl-devel, Alpine curl-dev)])
+BILLET_PART([vault], [aws], [VAULT_AWS], [test "x$have_curl" = xyes],
   [libcurl >= 7.85 (Debian libcurl4-openssl-dev, Fedora libcurl-devel, Alpine curl-dev)])
 ])
 
@@ -208,6 +210,7 @@ BILLET_ROW([driver], [fake])
 BILLET_ROW([store], [sqlite])
 BILLET_ROW([store], [pgsql])
 BILLET_ROW([vault], [hashicorp])
+BILLET_ROW([vault], [aws])
 if test "x$have_check" = xyes; then echo "  unit tests: yes"; else echo "  unit tests: no (needs check >= 0.15)"; fi
 if test "x$enable_sanitizers" != xno; then echo "  sanitizers: $SANITIZER_FLAGS"; fi
 ])

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "run/git.h"
 #include "run/run.h"
 #include "run/session_private.h"
 
@@ -56,6 +57,7 @@ billet_run_pull(struct billet_context *context, const struct billet_session_requ
     int status = take_up(&session, context, request, lease, result, error);
     if (status == 0)
         status = billet_session_bring_back(&session, &result->report, error);
+    billet_session_git_tell(&session, &result->git);
     if (status == 0 && again)
         status = billet_session_travel_renew(&session, error);
     finish(&session, result);
@@ -70,6 +72,7 @@ billet_run_push(struct billet_context *context, const struct billet_session_requ
     int status = take_up(&session, context, request, lease, result, error);
     if (status == 0 && billet_session_travels(&session))
         status = billet_session_push(&session, &result->report, error);
+    billet_session_git_tell(&session, &result->git);
     finish(&session, result);
     return status;
 }

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "run/git.h"
 
 static int64_t
 held_ttl(const struct billet_context *context, int64_t asked)
@@ -90,6 +91,7 @@ take_back(struct billet_session *session, struct billet_run_result *result)
                           "again, 'billet lease destroy' gives the changes up",
                           session->lease.lease.id);
     result->report_is_whole = session->travel.returned;
+    billet_session_git_tell(session, &result->git);
 }
 
 int
@@ -116,7 +118,8 @@ billet_run(struct billet_context *context, const struct billet_run_request *requ
     if (status == 0)
         status = check_interrupted(&request->session, &result->ending, error);
     struct billet_session_exec exec = request->exec;
-    exec.last = !request->keep && !request->retain_on_failure && !session.reuse;
+    exec.last = !request->keep && !request->retain_on_failure && !session.reuse &&
+                session.travel.git == NULL; /* that needs commands afterwards */
     if (status == 0)
         status = billet_session_exec(&session, &exec, &result->ending, error);
     if (status < 0) {

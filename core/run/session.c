@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "base/uuid.h"
 #include "run/cleanup.h"
+#include "run/git.h"
 #include "run/resolve.h"
 #include "run/session_private.h"
 
@@ -568,7 +569,9 @@ billet_session_end(struct billet_session *session, int disposition, int64_t ttl_
     if (disposition == BILLET_DISPOSE_DESTROY) {
         result = end_with(session, false, NULL, error);
     } else {
-        result = release_resource(session, disposition, error);
+        result = billet_session_git_keep(session, error);
+        if (result == 0)
+            result = release_resource(session, disposition, error);
         if (result == 0)
             result = hold(session, ttl_ns, error);
     }

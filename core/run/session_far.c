@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "run/git.h"
 #include "run/session_private.h"
 #include "workspace/far.h"
 #include "workspace/scan.h"
@@ -217,6 +218,18 @@ read_manifest(void *context, int fd, struct billet_error *error)
     return billet_io_read_all(fd, context, MANIFEST_MAX, error);
 }
 
+/* A repository that an earlier run left there is git's to bring up to date. */
+static void
+drop_repository(struct billet_manifest *manifest)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < manifest->count; i++)
+        if (strcmp(manifest->entries[i].path, ".git") != 0 &&
+            strncmp(manifest->entries[i].path, ".git/", 5) != 0)
+            manifest->entries[kept++] = manifest->entries[i];
+    manifest->count = kept;
+}
+
 static int
 look(struct billet_session *session, const char *directory, bool filtered,
      struct billet_manifest *manifest, struct billet_error *error)
@@ -236,6 +249,8 @@ look(struct billet_session *session, const char *directory, bool filtered,
     if (result == 0)
         result = billet_manifest_decode(bytes.data, bytes.length, &billet_limits_default, manifest,
                                         error);
+    if (result == 0 && billet_session_git_travels(session))
+        drop_repository(manifest);
     return result;
 }
 
@@ -366,7 +381,7 @@ billet_far_exchange(struct billet_session *session, struct billet_manifest *both
         directory == NULL ? billet_error_no_memory(error) : look_here(session, &here, error);
     if (result == 0)
         result = look(session, directory, true, &there, error);
-    return result < 0 ? result : billet_tree_combine(&here, &there, both, error);
+    return result < 0 ? result : billet_tree_combine(&here, &there, NULL, both, error);
 }
 
 int
@@ -388,7 +403,10 @@ billet_far_push(struct billet_session *session, struct billet_manifest *both,
                                &target, report, error);
     if (result == 0)
         result = send_tree(session, directory, &target, &there, error);
-    return result < 0 ? result : billet_tree_combine(&here, &target, both, error);
+    return result < 0 ? result
+                      : billet_tree_combine(&here, &target,
+                                            billet_workspace_baseline(session->travel.workspace),
+                                            both, error);
 }
 
 /* ---- kept --------------------------------------------------------------------------------------

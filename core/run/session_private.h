@@ -84,6 +84,9 @@ int billet_session_gate_shut(struct billet_session *session, struct billet_error
 int billet_session_gate_empty(struct billet_session *session, struct billet_error *error);
 void billet_session_gate_open(struct billet_session *session);
 
+/* session_travel.c: travel.directory exists. */
+int billet_session_make_place(struct billet_session *session, struct billet_error *error);
+
 /* One command with the lease's heartbeat. quiet: nothing goes to the status channel. */
 int billet_session_drive(struct billet_session *session, const struct billet_session_exec *exec,
                          bool quiet, struct billet_ending *ending, struct billet_error *error);

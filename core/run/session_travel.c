@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "base/uuid.h"
 #include "run/far.h"
+#include "run/git.h"
 #include "run/session_private.h"
 #include "workspace/tree.h"
 
@@ -108,8 +109,8 @@ below(const char *directory, const char *name)
     return asprintf(&path, "%s/%s", directory, name) < 0 ? NULL : path;
 }
 
-static int
-make_place(struct billet_session *session, struct billet_error *error)
+int
+billet_session_make_place(struct billet_session *session, struct billet_error *error)
 {
     struct billet_travel *travel = &session->travel;
     if (travel->directory == NULL)
@@ -186,6 +187,11 @@ tell_recovery(const struct billet_session *session)
             "conflicts",
             session->workspace, recovery->totals[BILLET_REPORT_WRITTEN],
             recovery->totals[BILLET_REPORT_DELETED], recovery->totals[BILLET_REPORT_CONFLICT]);
+    const struct billet_git_report *git = billet_workspace_git_recovery(session->travel.workspace);
+    if (git != NULL)
+        billet_log(BILLET_LOG_WARNING, "the repository of an interrupted run: %s%s%s%s%s",
+                   billet_git_outcome_name(git->outcome), git->kept[0] != '\0' ? ", kept at " : "",
+                   git->kept, git->note[0] != '\0' ? ": " : "", git->note);
 }
 
 static int
@@ -229,6 +235,8 @@ billet_session_travel_begin(struct billet_session *session, struct billet_error 
         return 0;
     }
     int result = begin(session, overlay ? BILLET_BASELINE_TIME : BILLET_BASELINE_MANIFEST, error);
+    if (result == 0)
+        billet_session_git_begin(session);
     /* Root's overlay is mounted where every id is known. */
     if (result == 0 && overlay && session->mode_is_free && geteuid() != 0)
         session->travel.owners = billet_owners_begin(
@@ -251,11 +259,14 @@ billet_session_travel_resume(struct billet_session *session, const json_t *facts
     struct billet_travel *travel = &session->travel;
     if (travel->workspace == NULL)
         return 0;
+    int result = billet_session_git_take_up(session, error);
+    if (result < 0)
+        return result;
     if (session->workspace_mode == BILLET_WORKSPACE_OVERLAY)
         return billet_workspace_resume(
             travel->workspace, strtoll(billet_json_string(facts, SINCE_FACT, "1"), NULL, 10), NULL,
             error);
-    int result = make_place(session, error);
+    result = billet_session_make_place(session, error);
     cleanup_free char *path = result == 0 ? below(travel->directory, "baseline") : NULL;
     if (result == 0 && path == NULL)
         result = billet_error_no_memory(error);
@@ -304,7 +315,7 @@ copy_in(struct billet_session *session, struct billet_buffer *directory, json_t 
     if (result == 0)
         result = billet_workspace_scan(travel->workspace, error);
     if (result == 0)
-        result = make_place(session, error);
+        result = billet_session_make_place(session, error);
     cleanup_free char *tree = result == 0 ? below(travel->directory, "tree") : NULL;
     if (result == 0 && tree == NULL)
         result = billet_error_no_memory(error);
@@ -330,6 +341,7 @@ without_overlay(struct billet_session *session, struct billet_buffer *directory,
     tell_other_mode(session);
     if (!bind)
         return copy_in(session, directory, facts, error);
+    billet_session_git_end(session);
     billet_workspace_end(travel->workspace);
     travel->workspace = NULL;
     return ask_driver(session, BILLET_WORKSPACE_BIND, session->workspace_fd, session->workspace,
@@ -396,7 +408,7 @@ far_in(struct billet_session *session, struct billet_buffer *directory, json_t *
     int result = ask_driver(session, BILLET_WORKSPACE_COPY, session->workspace_fd,
                             session->workspace, directory, facts, error);
     if (result == 0)
-        result = make_place(session, error);
+        result = billet_session_make_place(session, error);
     if (result == 0)
         result = billet_far_bring_in(session, billet_buffer_text(directory), error);
     return result < 0 ? result : keep_baseline(session, error);
@@ -409,11 +421,16 @@ billet_session_bring_in(struct billet_session *session, struct billet_buffer *di
     if (!billet_session_travels(session))
         return ask_driver(session, session->workspace_mode, session->workspace_fd,
                           session->workspace, directory, facts, error);
+    int result;
     if (session->workspace_mode == BILLET_WORKSPACE_OVERLAY)
-        return overlay_in(session, directory, facts, error);
-    if (is_far(session))
-        return far_in(session, directory, facts, error);
-    return copy_in(session, directory, facts, error);
+        result = overlay_in(session, directory, facts, error);
+    else
+        result = is_far(session) ? far_in(session, directory, facts, error)
+                                 : copy_in(session, directory, facts, error);
+    /* Meanwhile it may be the directory itself. */
+    if (result == 0 && billet_session_travels(session))
+        result = billet_session_git_bring_in(session, billet_buffer_text(directory), error);
+    return result;
 }
 
 int
@@ -431,7 +448,7 @@ billet_session_bring_again(struct billet_session *session, const json_t *facts,
                    : ask_driver(session, session->workspace_mode, session->workspace_fd,
                                 session->workspace, &directory, &more, error);
     }
-    int result = make_place(session, error);
+    int result = billet_session_make_place(session, error);
     if (result == 0 && is_far(session))
         return ask_driver(session, BILLET_WORKSPACE_COPY, session->workspace_fd, session->workspace,
                           &directory, &more, error);
@@ -497,10 +514,10 @@ stop(struct billet_session *session, struct billet_error *error)
     if (session->travel.stopped)
         return 0;
     int result = billet_session_gate_shut(session, error);
-    bool alive = session->held && billet_driver_alive(session->client);
+    bool held = session->held;
     if (result == 0)
         result = stop_once(session, error);
-    if (result < 0 && alive && !billet_driver_alive(session->client)) {
+    if (result < 0 && held && !billet_driver_alive(session->client)) {
         result = revive(session, error);
         if (result == 0)
             result = stop_once(session, error);
@@ -602,7 +619,12 @@ billet_session_bring_back(struct billet_session *session, struct billet_report *
     int64_t start = billet_clock_monotonic();
     if (!billet_session_travels(session) || travel->workspace == NULL)
         return 0;
-    int result = is_far(session) ? collect_far(session, &problem) : stop(session, &problem);
+    int result = is_far(session) ? collect_far(session, &problem)
+                                 : billet_session_gate_shut(session, &problem);
+    if (result == 0)
+        billet_session_git_receive(session);
+    if (result == 0 && !is_far(session))
+        result = stop(session, &problem);
     if (result == 0 && !is_far(session))
         result = session->workspace_mode == BILLET_WORKSPACE_OVERLAY
                      ? collect_overlay(session, &problem)
@@ -610,6 +632,8 @@ billet_session_bring_back(struct billet_session *session, struct billet_report *
     if (result == 0)
         result = billet_workspace_apply(travel->workspace, report, &problem);
     travel->returned = result == 0;
+    if (result == 0)
+        result = billet_session_git_conclude(session, &problem);
     int noted = note_return(session, report, result, &problem, error);
     session->step_ns[BILLET_STEP_RETURN] = billet_clock_monotonic() - start;
     if (result < 0) {
@@ -620,6 +644,22 @@ billet_session_bring_back(struct billet_session *session, struct billet_report *
 }
 
 /* ---- held ---------------------------------------------------------------------------------- */
+
+/* Commands are needed for that, also where what ran was stopped. */
+static int
+push_history(struct billet_session *session, struct billet_error *error)
+{
+    cleanup_json json_t *facts = NULL;
+    cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
+    int result = 0;
+    if (session->travel.git == NULL)
+        return 0;
+    if (session->travel.stopped)
+        result = take_up_stopped(session, error);
+    if (result == 0 && !is_far(session))
+        result = hand_copy(session, &directory, &facts, error);
+    return result < 0 ? result : billet_session_git_push(session, error);
+}
 
 int
 billet_session_push(struct billet_session *session, struct billet_report *report,
@@ -648,7 +688,7 @@ billet_session_push(struct billet_session *session, struct billet_report *report
     if (result == 0)
         result = billet_workspace_keep_manifest(&both, path, error);
     billet_manifest_free(&both);
-    return result;
+    return result < 0 ? result : push_history(session, error);
 }
 
 /* The manifest of both sides as they are now: what is the same on both has the local stat fields,
@@ -677,8 +717,10 @@ billet_session_travel_renew(struct billet_session *session, struct billet_error 
 {
     cleanup_json json_t *facts = NULL;
     cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
-    if (is_far(session) && session->travel.returned)
-        return keep_exchange(session, error);
+    if (is_far(session) && session->travel.returned) {
+        int kept = keep_exchange(session, error);
+        return kept < 0 ? kept : billet_session_git_keep(session, error);
+    }
     if (!session->travel.stopped)
         return 0;
     int result = take_up_stopped(session, error);
@@ -686,14 +728,24 @@ billet_session_travel_renew(struct billet_session *session, struct billet_error 
         return result;
     if (session->workspace_mode == BILLET_WORKSPACE_COPY) {
         result = keep_exchange(session, error);
+        if (result == 0)
+            result = billet_session_git_keep(session, error);
         return result < 0 ? result : hand_copy(session, &directory, &facts, error);
     }
+    bool with_git = session->travel.git != NULL;
+    billet_session_git_end(session);
     /* A later process compares with what is here now. */
     billet_workspace_end(session->travel.workspace);
     session->travel.workspace = NULL;
     result = begin(session, BILLET_BASELINE_TIME, error);
+    if (result == 0 && with_git)
+        billet_session_git_begin(session);
     if (result == 0)
         result = overlay_in(session, &directory, &facts, error);
+    if (result == 0)
+        result = billet_session_git_bring_in(session, billet_buffer_text(&directory), error);
+    if (result == 0)
+        result = billet_session_git_keep(session, error);
     return result < 0 ? result : billet_session_add_facts(session, facts, error);
 }
 
@@ -721,6 +773,7 @@ billet_session_travel_end(struct billet_session *session, bool ended)
 {
     struct billet_travel *travel = &session->travel;
     billet_owners_cancel(billet_steal(travel->owners)); /* it looks at the workspace */
+    billet_session_git_end(session);
     billet_workspace_end(travel->workspace);
     travel->workspace = NULL;
     if (ended && (travel->directory != NULL || travel->gate_fd > 0))

@@ -10,12 +10,24 @@
 #ifndef BILLET_RUN_TRAVEL_H
 #define BILLET_RUN_TRAVEL_H
 
+#include <billet/types.h>
+
 #include "base/json.h"
 #include "run/context.h"
 #include "workspace/owners.h"
 #include "workspace/workspace.h"
 
+struct billet_git;
+struct billet_run_git_reading;
 struct billet_session;
+
+/* What became of the repository, for the caller of a run. */
+struct billet_run_git {
+    bool travels;
+    char note[160]; /* why it does not, or "" */
+    uint64_t sent_objects;
+    struct billet_git_report report;
+};
 
 struct billet_travel {
     struct billet_workspace *workspace; /* locked while not NULL */
@@ -26,6 +38,11 @@ struct billet_travel {
     char *directory; /* STATE/travel/LEASE, once it is needed */
     bool stopped;    /* nothing of the lease runs, its handle is given back */
     bool returned;   /* what the command changed is in the workspace */
+    struct billet_run_git_reading *reading; /* run/git.h */
+    struct billet_git *git;                 /* travels; NULL: it does not */
+    char git_note[160];                     /* why */
+    uint64_t git_sent;                      /* objects */
+    struct billet_error git_error;          /* it could not be had back; class 0: it was */
     uint64_t sent_bytes;
     uint64_t sent_files;
 };

@@ -111,14 +111,26 @@ billet_vault_open(const struct billet_secrets *secrets, const char *name,
         const char *key;
         const char **to;
     } strings[] = {
-        {"address", &vault->address},       {"namespace", &vault->name_space},
-        {"mount", &vault->mount},           {"auth", &vault->auth},
-        {"auth_mount", &vault->auth_mount}, {"role", &vault->role},
-        {"role_id", &vault->role_id},       {"jwt_file", &vault->jwt_file},
-        {"ca_file", &vault->ca_file},       {"prefix", &vault->prefix},
+        {"address", &vault->address},
+        {"namespace", &vault->name_space},
+        {"mount", &vault->mount},
+        {"auth", &vault->auth},
+        {"auth_mount", &vault->auth_mount},
+        {"role", &vault->role},
+        {"role_id", &vault->role_id},
+        {"jwt_file", &vault->jwt_file},
+        {"ca_file", &vault->ca_file},
+        {"prefix", &vault->prefix},
+        {"region", &vault->region},
+        {"profile", &vault->profile},
+        {"kms_key", &vault->kms_key},
+        {"access_key_id", &vault->access_key_id},
+        {"sts_address", &vault->sts_address},
+        {"credentials", &vault->credentials},
     };
     for (size_t i = 0; i < sizeof(strings) / sizeof(strings[0]); i++)
         *strings[i].to = string_of(secrets, name, strings[i].key);
+    vault->has_secret_access_key = string_of(secrets, name, "secret_access_key") != NULL;
     int result = load_module(secrets, vault, error);
     if (result == 0)
         result = vault->module->check(vault, error);
@@ -126,6 +138,9 @@ billet_vault_open(const struct billet_secrets *secrets, const char *name,
         result = read_own_secret(secrets, vault, "token", &vault->token, error);
     if (result == 0)
         result = read_own_secret(secrets, vault, "secret_id", &vault->secret_id, error);
+    if (result == 0)
+        result =
+            read_own_secret(secrets, vault, "secret_access_key", &vault->secret_access_key, error);
     if (result < 0)
         billet_vault_close(vault);
     return result;
@@ -136,6 +151,7 @@ billet_vault_close(struct billet_vault *vault)
 {
     billet_secret_free(&vault->token);
     billet_secret_free(&vault->secret_id);
+    billet_secret_free(&vault->secret_access_key);
 }
 
 /* ---- paths --------------------------------------------------------------------------- */
@@ -169,6 +185,16 @@ is_path(const char *path)
     }
 }
 
+/* Of a version, where versions have no numbers. */
+static bool
+is_label(const char *text)
+{
+    static const char good[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-";
+    size_t length = strspn(text, good);
+    return text[length] == '\0' && length <= BILLET_VAULT_VERSION_MAX &&
+           (length >= 32 || billet_text_starts(text, "AWS"));
+}
+
 int
 billet_vault_path_parse(const struct billet_vault *vault, const char *text,
                         struct billet_vault_path *path, struct billet_error *error)
@@ -186,8 +212,13 @@ billet_vault_path_parse(const struct billet_vault *vault, const char *text,
             snprintf(path->field, sizeof(path->field), "%s", field + 1);
         }
         char *version = strrchr(path->path, '@');
-        if (version != NULL && version[1] != '\0' && strlen(version + 1) <= 9 &&
-            strspn(version + 1, "0123456789") == strlen(version + 1)) {
+        if (version != NULL && vault->module->labels) {
+            if (is_label(version + 1)) {
+                snprintf(path->label, sizeof(path->label), "%s", version + 1);
+                *version = '\0';
+            }
+        } else if (version != NULL && version[1] != '\0' && strlen(version + 1) <= 9 &&
+                   strspn(version + 1, "0123456789") == strlen(version + 1)) {
             *version = '\0';
             path->version = atoi(version + 1);
         }

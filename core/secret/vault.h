@@ -29,32 +29,50 @@ struct billet_vault {
     const char *role_id;
     const char *jwt_file;
     const char *ca_file;
+    const char *region;
+    const char *profile;
+    const char *credentials;
+    const char *sts_address;
+    const char *kms_key;
+    const char *access_key_id;
     const char *prefix; /* of every path: anything else is refused; NULL: none */
     struct billet_secret token;
     struct billet_secret secret_id;
+    struct billet_secret secret_access_key;
+    bool has_secret_access_key; /* it is set; it is read after the check */
     const struct billet_vault_module *module;
 };
 
 #define BILLET_VAULT_PATH_MAX 1024
+#define BILLET_VAULT_VERSION_MAX 64
 
-/* PATH[@VERSION][#FIELD]; a command gets the text as it is. */
+/* PATH[@VERSION][#FIELD]; a command gets the text as it is. VERSION is a number, or a label where
+ * the module has those: AWS and a word, or an id of 32 to 64 letters, digits and '-'. */
 struct billet_vault_path {
     char path[BILLET_VAULT_PATH_MAX + 8];
-    char field[128];  /* "": the only one */
-    int64_t version;  /* 0: the newest */
-    const char *text; /* all of it */
+    char field[128];                          /* "": the only one */
+    int64_t version;                          /* 0: the newest */
+    char label[BILLET_VAULT_VERSION_MAX + 1]; /* "": the current one */
+    const char *text;                         /* all of it */
 };
 
 /* A name in the vault; one that ends in '/' is a folder. note: a word or two for people. */
 typedef int billet_vault_visit(const char *path, const char *note, void *context);
 
-#define BILLET_VAULT_INTERFACE 1
+#define BILLET_VAULT_INTERFACE 2
 #define BILLET_VAULT_SYMBOL "billet_vault_module" /* const struct billet_vault_module * (void) */
+
+enum billet_vault_put {
+    BILLET_VAULT_CREATE,  /* code vault_entry_exists */
+    BILLET_VAULT_CURRENT, /* a new version, which is read from now on */
+    BILLET_VAULT_PENDING, /* one that waits for promote */
+};
 
 struct billet_vault_module {
     uint64_t struct_size;
     uint32_t interface;
     const char *type;
+    bool labels; /* versions have labels, not numbers */
     /* What the section lacks or says wrong; code vault_config_invalid. */
     int (*check)(const struct billet_vault *vault, struct billet_error *error);
     int (*get)(const struct billet_vault *vault, const struct billet_vault_path *path,
@@ -68,6 +86,18 @@ struct billet_vault_module {
     /* Places that could be vaults of the configuration. NULL: it cannot. */
     int (*discover)(const struct billet_vault *vault, billet_vault_visit *visit, void *context,
                     struct billet_error *error);
+    /* Ids of versions, each with its stages; no value. NULL: it cannot, as below. */
+    int (*versions)(const struct billet_vault *vault, const struct billet_vault_path *path,
+                    billet_vault_visit *visit, void *context, struct billet_error *error);
+    /* version: the id of what was made. */
+    int (*put)(const struct billet_vault *vault, const struct billet_vault_path *path,
+               enum billet_vault_put how, const struct billet_secret *value,
+               char version[BILLET_VAULT_VERSION_MAX + 1], struct billet_error *error);
+    /* Make the version of path's label current: none means what is pending, or with back what was
+     * current before. version: the one that is current now. */
+    int (*promote)(const struct billet_vault *vault, const struct billet_vault_path *path,
+                   bool back, char version[BILLET_VAULT_VERSION_MAX + 1],
+                   struct billet_error *error);
 };
 
 extern const struct billet_vault_module billet_vault_command;

@@ -50,6 +50,13 @@ billet_vault_failed(const struct billet_vault *vault, const char *code, struct b
          "gives an answer that is not understood", "see that it is a vault of that type"},
         {"vault_unsupported", BILLET_CLASS_CONFIG, 0, "cannot do that: its type has no way to",
          "see billet-vault(1)"},
+        {"vault_entry_exists", BILLET_CLASS_CONFIG, 0, "has that already",
+         "leave out --create to give it a new version"},
+        {"vault_request_refused", BILLET_CLASS_CONFIG, 0,
+         "knows the credentials, but does not do that",
+         "see what the name of its error means; it may be about to be deleted"},
+        {"vault_credentials_missing", BILLET_CLASS_AUTH, 0, "has no credentials to use",
+         "see 'CREDENTIALS OF AWS' in billet-vault(1)"},
         {"vault_value_too_large", BILLET_CLASS_CAPACITY, 0, "gives more than 64 KiB",
          "a secret has at most 64 KiB"},
     };

@@ -241,33 +241,6 @@ engine_path(const struct session *session, int version, const char *part, const 
     return to->failed ? billet_error_no_memory(error) : 0;
 }
 
-/* The field that is meant: named, or the only one, or the one called value. */
-static int
-take_field(const struct session *session, const json_t *fields, const char *name,
-           struct billet_secret *value, struct billet_error *error)
-{
-    const json_t *found = json_object_get(fields, name[0] != '\0' ? name : "value");
-    if (found == NULL && name[0] == '\0' && json_object_size(fields) == 1)
-        found = json_object_iter_value(json_object_iter((json_t *)(uintptr_t)fields));
-    if (found == NULL)
-        return billet_vault_failed(session->vault, "vault_field_missing", error);
-    if (json_is_string(found) && json_string_length(found) <= BILLET_SECRET_MAX)
-        return billet_secret_copy(value, json_string_value(found), json_string_length(found),
-                                  error);
-    if (json_is_string(found))
-        return billet_vault_failed(session->vault, "vault_value_too_large", error);
-    /* A number, a list: as JSON. */
-    char *text = json_dumps(found, JSON_COMPACT | JSON_ENCODE_ANY);
-    if (text == NULL)
-        return billet_error_no_memory(error);
-    int result = strlen(text) <= BILLET_SECRET_MAX
-                     ? billet_secret_copy(value, text, strlen(text), error)
-                     : billet_vault_failed(session->vault, "vault_value_too_large", error);
-    explicit_bzero(text, strlen(text));
-    free(text);
-    return result;
-}
-
 static int
 get_in(const struct session *session, const struct billet_vault_path *path,
        struct billet_secret *value, struct billet_error *error)
@@ -303,7 +276,7 @@ get_in(const struct session *session, const struct billet_vault_path *path,
         data = json_object_get(data, "data");
     if (!json_is_object(data))
         return billet_vault_failed(session->vault, "vault_answer_invalid", error);
-    return take_field(session, data, path->field, value, error);
+    return billet_vault_take_field(session->vault, data, path->field, value, error);
 }
 
 static int

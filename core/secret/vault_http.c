@@ -3,6 +3,7 @@
 
 #include <curl/curl.h>
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buffer.h"
@@ -62,6 +63,8 @@ set_up(CURL *curl, const struct billet_vault *vault, const struct billet_vault_r
         code = curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body);
     if (code == CURLE_OK && vault->ca_file != NULL)
         code = curl_easy_setopt(curl, CURLOPT_CAINFO, vault->ca_file);
+    if (code == CURLE_OK && request->direct)
+        code = curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     if (code == CURLE_OK)
         code = curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)left_ms);
     if (code == CURLE_OK)
@@ -163,6 +166,31 @@ billet_vault_wipe_json(json_t **value)
         wipe_strings(*value);
     json_decref(*value);
     *value = NULL;
+}
+
+int
+billet_vault_take_field(const struct billet_vault *vault, const json_t *fields, const char *name,
+                        struct billet_secret *value, struct billet_error *error)
+{
+    const json_t *found = json_object_get(fields, name[0] != '\0' ? name : "value");
+    if (found == NULL && name[0] == '\0' && json_object_size(fields) == 1)
+        found = json_object_iter_value(json_object_iter((json_t *)(uintptr_t)fields));
+    if (found == NULL)
+        return billet_vault_failed(vault, "vault_field_missing", error);
+    if (json_is_string(found) && json_string_length(found) <= BILLET_SECRET_MAX)
+        return billet_secret_copy(value, json_string_value(found), json_string_length(found),
+                                  error);
+    if (json_is_string(found))
+        return billet_vault_failed(vault, "vault_value_too_large", error);
+    char *text = json_dumps(found, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (text == NULL)
+        return billet_error_no_memory(error);
+    int result = strlen(text) <= BILLET_SECRET_MAX
+                     ? billet_secret_copy(value, text, strlen(text), error)
+                     : billet_vault_failed(vault, "vault_value_too_large", error);
+    explicit_bzero(text, strlen(text));
+    free(text);
+    return result;
 }
 
 void

@@ -17,6 +17,7 @@ struct billet_vault_request {
     const char *const *headers; /* NULL-terminated "Name: value"; may hold a credential */
     const char *body;           /* NULL: none */
     int64_t deadline_ns;        /* monotonic */
+    bool direct;                /* by no proxy: to this machine, or beside it */
 };
 
 /* *status and the answer's bytes, whatever the status. Codes vault_unreachable, vault_timeout,
@@ -29,6 +30,12 @@ int billet_vault_http_json(const struct billet_vault *vault, const struct billet
 /* Overwrite every string in it, then let it go. */
 void billet_vault_wipe_json(json_t **value);
 #define cleanup_wiped_json __attribute__((cleanup(billet_vault_wipe_json)))
+
+/* The field of an object that is meant: named, or the only one, or the one called value. What is no
+ * string comes as JSON. Codes vault_field_missing, vault_value_too_large. */
+int billet_vault_take_field(const struct billet_vault *vault, const json_t *fields,
+                            const char *name, struct billet_secret *value,
+                            struct billet_error *error);
 
 /* Append text as part of a URL: all but unreserved bytes and '/' as %XX. */
 void billet_vault_url_add(struct billet_buffer *url, const char *text);

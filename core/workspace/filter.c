@@ -178,7 +178,8 @@ billet_sieve_entry(const struct billet_sieve *sieve, const struct billet_ignore 
     const struct billet_filter *filter = sieve->filter;
     if (billet_patterns_match(&filter->exclude, path, directory) > 0)
         return BILLET_REASON_EXCLUDED;
-    if ((filter->flags & BILLET_FILTER_WITH_GIT) == 0 && strcmp(name, ".git") == 0)
+    if (((filter->flags & BILLET_FILTER_WITH_GIT) == 0 && strcmp(name, ".git") == 0) ||
+        ((filter->flags & BILLET_FILTER_OWN_GIT) != 0 && strcmp(path, ".git") == 0))
         return BILLET_REASON_GIT;
     if ((filter->flags & BILLET_FILTER_WITH_HEAVY) == 0 && directory &&
         billet_filter_is_heavy(directory_fd, name) && !is_tracked(sieve, path, true))

@@ -21,6 +21,7 @@
 #define BILLET_FILTER_WITH_IGNORED 0x1u /* let what .gitignore names travel */
 #define BILLET_FILTER_WITH_HEAVY 0x2u   /* node_modules, .venv, target ... too */
 #define BILLET_FILTER_WITH_GIT 0x4u     /* .git as plain files too (overlay, in place) */
+#define BILLET_FILTER_OWN_GIT 0x10u     /* .git of the top is never a file that travels (git.h) */
 #define BILLET_FILTER_TRUST_GIT 0x8u    /* also hooks and configuration of .git coming back */
 
 struct billet_filter {

@@ -38,6 +38,8 @@ static const char deliver_script[] = GIT_FUNCTION
     "part() { g cat-file blob \"$t:$1\"; }\n"
     "has() { case $parts in *\" $1 \"*) return 0 ;; esac; return 1; }\n"
     "place() { part \"$1\" >\"$d/$1.billet\"; mv -f \"$d/$1.billet\" \"$d/$1\"; }\n"
+    "if test -L \"$d\" || test ! -d \"$d\"; then rm -rf \"$d\"; fi\n"
+    "rm -rf \"$d/hooks\" \"$d/info\" \"$d/objects/info/alternates\" \"$d/config.worktree\"\n"
     "test -d \"$d/objects\" || git init -q --template= $format \"$w\"\n"
     "rm -f \"$d/index.lock\"\n"
     "g index-pack --stdin --fix-thin >/dev/null\n"
@@ -62,6 +64,14 @@ static const char deliver_script[] = GIT_FUNCTION
     "if has skip; then part skip | g update-index -z --skip-worktree --stdin; fi\n"
     "if has valid; then part valid | g update-index -z --assume-unchanged --stdin; fi\n";
 
+static const char configure_script[] =
+    "set -e\n"
+    "d=$1/.git\n"
+    "test -d \"$d\" || exit 0\n" /* a linked work tree: its settings are elsewhere, unseen */
+    "cat >\"$d/config.billet\"\n"
+    "mv -f \"$d/config.billet\" \"$d/config\"\n"
+    "rm -f \"$d/config.worktree\"\n";
+
 static const char report_script[] =
     GIT_FUNCTION "test -d \"$d\" || test -f \"$d\" || exit 127\n"
                  "g symbolic-ref -q HEAD || echo\n"
@@ -70,8 +80,13 @@ static const char report_script[] =
                  "echo\n"
                  "g ls-files --stage -z\n";
 
+/* What is not to come may be gone there. */
 static const char pack_script[] =
-    GIT_FUNCTION "g pack-objects --revs --thin --stdout --delta-base-offset -q\n";
+    GIT_FUNCTION "r=$(cat)\n"
+                 "{ printf '%s\\n' \"$r\" | sed '/^^/d'\n"
+                 "printf '%s\\n' \"$r\" | sed -n 's/^^//p' | g cat-file --batch-check |"
+                 " sed -n '/ missing$/!s/^\\([0-9a-f]*\\) .*/^\\1/p'; } |\n"
+                 "g pack-objects --revs --thin --stdout --delta-base-offset -q\n";
 
 /* Reads one pipe to its end while the command runs. */
 struct reader {
@@ -223,6 +238,23 @@ billet_git_far_deliver(const struct billet_git_far *far, int pack_fd,
     if (result == 0 && status != 0)
         result = billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "git_failed",
                                   "git in the environment failed with status %d", status);
+    return result;
+}
+
+int
+billet_git_far_configure(const struct billet_git_far *far, const struct billet_buffer *config,
+                         struct billet_error *error)
+{
+    cleanup_fd int input = billet_git_bytes_fd(config->data, config->length);
+    if (input < 0)
+        return billet_error_errno(error, 0, "io_failed", errno, "git in the environment");
+    struct far_command command = {.script = configure_script, .in_fd = input, .out_fd = -1};
+    int status = 0;
+    int result = run_script(far, &command, &status, error);
+    if (result == 0 && status != 0)
+        result = billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "git_failed",
+                                  "the settings of the repository cannot be covered in the "
+                                  "environment: it has no sh");
     return result;
 }
 

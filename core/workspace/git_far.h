@@ -4,7 +4,7 @@
  * run there: the far side needs git and a POSIX shell, no helper of ours. All that comes back is
  * untrusted text, bounded, or a pack that only the quarantine takes in.
  *
- * Three constant scripts; parameters are positional, data is on stdin: "ask" (what is known there),
+ * Constant scripts; parameters are positional, data is on stdin: "ask" (what is known there),
  * "deliver" (a pack with all that is to be; refs, index and configuration are blobs of one tree in
  * it), "report" (HEAD, branches, index). Packs are made by git pack-objects itself.
  */
@@ -41,6 +41,9 @@ struct billet_git_delivery {
     const char *head;                /* a ref, or an oid when detached */
     bool sha256;
 };
+/* Replace the configuration of the repository there, without git. */
+int billet_git_far_configure(const struct billet_git_far *far, const struct billet_buffer *config,
+                             struct billet_error *error);
 /* pack_fd: a pack from its start. */
 int billet_git_far_deliver(const struct billet_git_far *far, int pack_fd,
                            const struct billet_git_delivery *delivery, struct billet_error *error);

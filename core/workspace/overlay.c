@@ -135,6 +135,8 @@ read_name(struct reading *reading, int directory, const char *name, size_t lengt
     if (reading->sieve != NULL)
         result = billet_sieve_path(reading->sieve, reading->path, S_ISDIR(status.st_mode), &reason,
                                    reading->error);
+    if (result == 0 && reason == BILLET_REASON_GIT)
+        return 0; /* travels by itself */
     if (result == 0 && reason != BILLET_REASON_NONE)
         return billet_report_add(reading->report, BILLET_REPORT_SKIPPED, reading->path, NULL,
                                  reason, reading->error);

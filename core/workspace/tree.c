@@ -42,7 +42,8 @@ billet_tree_same(const struct billet_entry *a, const struct billet_entry *b)
 
 int
 billet_tree_combine(const struct billet_manifest *here, const struct billet_manifest *there,
-                    struct billet_manifest *both, struct billet_error *error)
+                    const struct billet_manifest *was, struct billet_manifest *both,
+                    struct billet_error *error)
 {
     int result = 0;
     both->taken_ns = here->taken_ns;
@@ -54,11 +55,21 @@ billet_tree_combine(const struct billet_manifest *here, const struct billet_mani
             result = billet_manifest_add(both, own, error);
             continue;
         }
+        if (was != NULL)
+            continue;
         struct billet_entry entry = *other;
         entry.inode = entry.device = 0;
         entry.ctime_ns = 0;
         entry.racy = false;
         result = billet_manifest_add(both, &entry, error);
+    }
+    for (size_t i = 0; result == 0 && was != NULL && i < was->count; i++) {
+        const struct billet_entry *old = &was->entries[i];
+        const struct billet_entry *own = billet_manifest_find(here, old->path, old->path_length);
+        const struct billet_entry *other = billet_manifest_find(there, old->path, old->path_length);
+        if ((own != NULL || other != NULL) &&
+            (own == NULL || other == NULL || !billet_tree_same(own, other)))
+            result = billet_manifest_add(both, old, error);
     }
     billet_manifest_sort(both);
     return result;
@@ -79,7 +90,7 @@ billet_tree_exchange(const struct billet_root *root, const char *copy,
     if (result == 0)
         result = billet_scan(&other, &scan, &there, NULL, error);
     if (result == 0)
-        result = billet_tree_combine(&here, &there, both, error);
+        result = billet_tree_combine(&here, &there, NULL, both, error);
     billet_manifest_free(&here);
     billet_manifest_free(&there);
     billet_root_close(&other);
@@ -171,7 +182,7 @@ billet_tree_push(const struct billet_root *root, const char *copy,
     if (result == 0)
         result = billet_copy_tree(&work, done, error);
     if (result == 0)
-        result = billet_tree_combine(&here, &target, both, error);
+        result = billet_tree_combine(&here, &target, baseline, both, error);
     billet_manifest_free(&here);
     billet_manifest_free(&there);
     billet_manifest_free(&target);

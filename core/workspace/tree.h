@@ -15,10 +15,12 @@
 /*
  * The baseline for the next exchange between two trees that may differ, both sorted: an entry of
  * there with the stat fields of here when size, mode and time are the same, else without any, so
- * that it counts as touched here. What is only here is not in it. *both is sorted.
+ * that it counts as touched here. What is only here is not in it. With was, the baseline up to now,
+ * what differs is as it was, so that what changed there is still to come back. *both is sorted.
  */
 int billet_tree_combine(const struct billet_manifest *here, const struct billet_manifest *there,
-                        struct billet_manifest *both, struct billet_error *error);
+                        const struct billet_manifest *was, struct billet_manifest *both,
+                        struct billet_error *error);
 /* The same from a look at the workspace and at a copy. */
 int billet_tree_exchange(const struct billet_root *root, const char *copy,
                          const struct billet_filter *filter, struct billet_manifest *both,

@@ -149,7 +149,6 @@ begin_git(struct travel *travel, const char *lease)
         .root = billet_workspace_root(travel->workspace),
         .state_fd = billet_workspace_state_fd(travel->workspace),
         .lease = lease,
-        .manifest = billet_workspace_baseline(travel->workspace),
         .timeout_ns = 60 * BILLET_NS_PER_SECOND,
     };
     return billet_git_begin(&options, &travel->git, travel->why, &error);
@@ -162,7 +161,9 @@ bring_in_as(struct travel *travel, const char *lease)
     int begun = begin_git(travel, lease);
     ck_assert_msg(begun == 1, "%d %s %s", begun, travel->why, error.message);
     ck_assert_int_eq(billet_workspace_copy(travel->workspace, at("far"), &copied, &error), 0);
-    travel->sent = billet_git_send(travel->git, &travel->far, &travel->objects, &error);
+    travel->sent =
+        billet_git_send(travel->git, &travel->far, billet_workspace_baseline(travel->workspace),
+                        &travel->objects, &error);
     ck_assert_msg(travel->sent >= 0, "%s", error.message);
 }
 
