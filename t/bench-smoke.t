@@ -3,6 +3,7 @@
 # make bench works: every row is measured or skipped with a reason. No figure is judged here.
 # shellcheck disable=SC2154
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+takes_long
 
 result=0
 "$top_srcdir/t/bench/run.sh" --json --runs 2 --seconds 0.05 --together 6 \

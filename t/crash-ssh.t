@@ -5,6 +5,7 @@
 #
 # CRASH_SSH_POINTS, CRASH_SEED and CRASH_JOBS make it larger, or another.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+takes_long sanitizers
 . "$top_srcdir/t/lib/sshd.sh"
 . "$top_srcdir/t/lib/crash.sh"
 need_billet

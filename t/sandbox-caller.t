@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the caller has, and what a careless configuration names, does not get into a sandbox.
 . "${top_srcdir:-.}/t/escape/setup.sh"
+takes_long
 
 # launch as another program's child: with COMMAND... in front of it.
 launch_with() {

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Every attempt to get out of a sandbox fails, for root's sandboxes and for an ordinary user's.
 . "${top_srcdir:-.}/t/escape/setup.sh"
+takes_long
 
 for user in $users; do
     become $user

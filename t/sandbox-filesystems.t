@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Workspaces on unusual file systems, mounts beneath them, and a root file system of one's own.
 . "${top_srcdir:-.}/t/escape/setup.sh"
+takes_long
 
 # A root file system: a shell, a few programs, and what they are linked with.
 make_rootfs() {

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # On a kernel that lacks something a sandbox is refused with the reason, or it is as tight as ever.
 . "${top_srcdir:-.}/t/escape/setup.sh"
+takes_long
 
 become ordinary
 $as "$place/without" acct true || skip_all "system calls cannot be left out here"

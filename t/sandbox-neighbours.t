@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Two leases at once, even of one owner: neither reaches the processes, files or memory of the other.
 . "${top_srcdir:-.}/t/escape/setup.sh"
+takes_long
 own=$(($$ % 100000)) # so that no other run of this test is meant
 
 # The process of the host whose whole command line is "sleep $1".

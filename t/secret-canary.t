@@ -4,6 +4,7 @@
 # A canary behind each kind of reference, every verb of billet, and the ways to fail: nowhere is the value
 # found afterwards, in no form (t/lib/canary_seek.c). A verb that has no line here fails the test.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+takes_long sanitizers
 . "$top_srcdir/t/lib/verbs.sh"
 need_billet
 seek=$top_builddir/t/lib/canary-seek

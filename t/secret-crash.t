@@ -3,6 +3,7 @@
 # shellcheck disable=SC2154
 # billet key rotate, killed at many moments: every secret opens after each, and the last one completes.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+takes_long
 . "$top_srcdir/t/lib/verbs.sh"
 need_billet
 need timeout

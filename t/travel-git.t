@@ -5,6 +5,7 @@
 # to a host. What comes back as a fast-forward, a merge, or stays beside; what a hostile repository
 # gets; a billet that is killed between; a lease that is held.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+takes_long
 . "$top_srcdir/t/lib/verbs.sh"
 need_billet
 need git

@@ -3,6 +3,7 @@
 # shellcheck disable=SC2154,SC2016
 # Many billets on one store at once, from the first moment on, and verbs in each other's way.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+takes_long
 . "$top_srcdir/t/lib/verbs.sh"
 need_billet
 mkdir "$scratch/work" "$scratch/out" && cd "$scratch/work" || exit 1

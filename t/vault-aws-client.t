@@ -3,6 +3,7 @@
 # shellcheck disable=SC2154
 # The stand-in for AWS Secrets Manager is one that the service's own client (boto3) takes for it.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+takes_long
 . "$top_srcdir/t/lib/verbs.sh"
 [ -x "$top_builddir/t/vault/fake-aws" ] || skip_all "needs the stand-in, which is not built"
 python=

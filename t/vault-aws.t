@@ -5,6 +5,7 @@
 # that the service's own client works): every place that credentials come from, every refusal, versions;
 # and that nothing the provider says gets out. The same against moto, where it is on PATH.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+takes_long
 . "$top_srcdir/t/lib/verbs.sh"
 need_billet
 [ -f "$BILLET_STORE_DIR/vault_aws.so" ] || skip_all "needs the module for AWS, which is built with libcurl"

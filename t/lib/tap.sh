@@ -205,6 +205,13 @@ about_words() {
     [ -z "${BILLET_SANITIZERS:-}" ] || skip_all "is about words: sanitizers see the same code in other tests"
 }
 
+# takes_long [sanitizers]: not again where the same was tested before; nor, with the word, where each
+# of its many processes is slow.
+takes_long() {
+    [ -z "${BILLET_REPEATED:-}" ] || skip_all "takes long, and was tested before"
+    [ -z "${1:+${BILLET_SANITIZERS:-}}" ] || skip_all "takes too long with sanitizers"
+}
+
 need_billet() {
     [ -x "$billet_program" ] || skip_all "needs the built program $billet_program"
 }

@@ -207,6 +207,7 @@ START_TEST(a_change_needs_the_owner_that_is_named)
                                          .fence = 1,
                                          .owner_is = "somebody else",
                                          .state = BILLET_LEASE_ACTIVE,
+                                         .ref = "ref",
                                          .owner = "me"};
     assert_fails(module->lease_change(store, &change, NULL, 0, NULL, &fixture_error), "lease_lost");
     assert_ok(module->lease_get(store, NULL, id, &after, &fixture_error));
