@@ -572,6 +572,13 @@ billet_session_end(struct billet_session *session, int disposition, int64_t ttl_
         result = billet_session_git_keep(session, error);
         if (result == 0)
             result = release_resource(session, disposition, error);
+        /* What a workspace's changes lie in is kept even if nobody could end what runs there. */
+        if (result < 0 && disposition == BILLET_DISPOSE_STOP && billet_session_travels(session) &&
+            !session->travel.returned) {
+            billet_log(BILLET_LOG_INFO, "%s", error->message);
+            billet_error_clear(error);
+            result = 0;
+        }
         if (result == 0)
             result = hold(session, ttl_ns, error);
     }

@@ -583,8 +583,11 @@ collect_copy(struct billet_session *session, struct billet_error *error)
 static int
 collect_far(struct billet_session *session, struct billet_error *error)
 {
+    bool held = session->held;
     int result = billet_far_collect(session, error);
-    if (result == 0 || !session->held || result != -BILLET_CLASS_DRIVER)
+    /* Its death may not be noticed yet; the class of the error tells. */
+    if (result == 0 || !held ||
+        (result != -BILLET_CLASS_DRIVER && billet_driver_alive(session->client)))
         return result;
     /* A receive that failed has left nothing. */
     result = revive(session, error);
