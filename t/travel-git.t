@@ -80,6 +80,7 @@ meanwhile() {
     ssh) tap_way="-e far" ;;
     *) tap_way="-e sandbox --workspace-mode $way" ;;
     esac
+    : >"$scratch/stderr" # not the word of the run before
     # shellcheck disable=SC2086
     isolated "$billet_program" run $tap_way -w "$work" --json -- \
         sh -c "$(commit $2) && echo ready >&2 && read -r go" \
