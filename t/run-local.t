@@ -80,7 +80,7 @@ is "$(status_line "$scratch/status" /exit/timed_out)" true "status-fd says that 
 is "$(status_line "$scratch/status" /exit/origin)" billet "and that billet did it"
 ok "the escaped process had started" test -s deep
 not_ok "and is ended with the rest" kill -0 "$(cat deep)"
-within 3 "$start" "a tree that ignores signals ends after the grace of kill_after"
+within 8 "$start" "a tree that ignores signals ends after the grace of kill_after"
 rm "$scratch/billet.conf"
 nothing_left "after a time limit"
 billet run --timeout 0 -- echo unlimited
