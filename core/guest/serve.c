@@ -92,6 +92,19 @@ take_exec(struct server *server, const struct billet_guest_frame *frame)
         server->executions[server->count++] = made;
 }
 
+/* All that died, orphans that came to us too. */
+static void
+reap(struct server *server)
+{
+    struct rusage usage;
+    int status;
+    pid_t pid;
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0)
+        for (size_t i = 0; i < server->count; i++)
+            if (guest_execution_pid(server->executions[i]) == pid)
+                guest_execution_reaped(server->executions[i], status, &usage);
+}
+
 static void
 take_frame(struct server *server, const struct billet_guest_frame *frame)
 {
@@ -119,8 +132,11 @@ take_frame(struct server *server, const struct billet_guest_frame *frame)
     case BILLET_GUEST_SIGNAL:
     case BILLET_GUEST_CANCEL:
     case BILLET_GUEST_CLOSE: {
-        /* Frames for a command that has just ended are on the way. */
+        /* Frames for a command that has just ended are on the way. What ended before it was
+         * cancelled was not cancelled. */
         struct guest_execution *execution = find(server, frame->channel);
+        if (frame->type == BILLET_GUEST_CANCEL)
+            reap(server);
         if (execution != NULL && guest_execution_take(execution, frame) < 0)
             server->wrong = "a frame of a command is not what it should be";
         return;
@@ -152,19 +168,6 @@ read_client(struct server *server)
         take_frame(server, &frame);
     if (result < 0)
         server->wrong = "what comes is not a frame";
-}
-
-/* All that died, orphans that came to us too. */
-static void
-reap(struct server *server)
-{
-    struct rusage usage;
-    int status;
-    pid_t pid;
-    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0)
-        for (size_t i = 0; i < server->count; i++)
-            if (guest_execution_pid(server->executions[i]) == pid)
-                guest_execution_reaped(server->executions[i], status, &usage);
 }
 
 static void
