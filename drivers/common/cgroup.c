@@ -17,6 +17,7 @@
 
 #include "cleanup.h"
 #include "fail.h"
+#include "launch.h"
 
 #define MOUNT "/sys/fs/cgroup"
 #define PARENT "billet"
@@ -463,7 +464,7 @@ kill_members(int directory)
     int held[64];
     int count = read_procs(directory, first, batch);
     for (int i = 0; i < count; i++)
-        held[i] = (int)syscall(SYS_pidfd_open, first[i], 0);
+        held[i] = billet_pidfd_open(first[i]);
     int members = read_procs(directory, second, KILL_BATCH);
     for (int i = 0; i < count; i++) {
         bool member = false;

@@ -52,7 +52,7 @@ struct child {
     const struct billet_launch *launch;
     sigset_t mask;
     pid_t parent;
-    int cgroup_procs; /* to be entered by hand, -1: none */
+    bool entered; /* cgroup_fd's group */
     /* written by the child, read by the parent once the child executed or ended */
     volatile enum billet_launch_step step;
     volatile int sys_errno;
@@ -171,8 +171,11 @@ IN_CHILD static void __attribute__((noreturn)) child_main(void *argument)
     struct child *child = argument;
     const struct billet_launch *launch = child->launch;
 
-    if (child->cgroup_procs >= 0 && write(child->cgroup_procs, "0", 1) != 1)
-        child_fail(child, BILLET_LAUNCH_GROUP);
+    if (launch->cgroup_fd >= 0 && !child->entered) {
+        int procs = openat(launch->cgroup_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+        if (procs < 0 || write(procs, "0", 1) != 1)
+            child_fail(child, BILLET_LAUNCH_GROUP);
+    }
     for (size_t i = 0; i < launch->group_count; i++)
         if (launch->groups[i] >= 0 && write(launch->groups[i], "0", 1) != 1)
             child_fail(child, BILLET_LAUNCH_GROUP);
@@ -290,7 +293,8 @@ start(void (*function)(void *), void *argument, int cgroup_fd, void *stack, int 
 }
 
 long
-billet_launch_child(void (*function)(void *), void *argument, int cgroup_fd, int *pidfd)
+billet_launch_child(void (*function)(void *), void *argument, int cgroup_fd, bool *entered,
+                    int *pidfd)
 {
     sigset_t all, saved;
     void *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
@@ -299,28 +303,14 @@ billet_launch_child(void (*function)(void *), void *argument, int cgroup_fd, int
         return -errno;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &saved);
+    *entered = cgroup_fd >= 0;
     long result = start(function, argument, cgroup_fd, stack, pidfd);
+    if (result < 0 && *entered && result != -EAGAIN && result != -ENOMEM) {
+        *entered = false;
+        result = start(function, argument, -1, stack, pidfd);
+    }
     pthread_sigmask(SIG_SETMASK, &saved, NULL);
     munmap(stack, STACK_SIZE);
-    return result;
-}
-
-/* Make the process: its pid, or a negative errno. */
-static long
-start_in_group(struct child *child, int *pidfd)
-{
-    int cgroup_fd = child->launch->cgroup_fd;
-    child->cgroup_procs = -1;
-    if (cgroup_fd >= 0) {
-        long result = billet_launch_child(child_main, child, cgroup_fd, pidfd);
-        if (result > 0 || result == -EAGAIN || result == -ENOMEM)
-            return result;
-        child->cgroup_procs = openat(cgroup_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
-        if (child->cgroup_procs < 0)
-            return -errno;
-    }
-    long result = billet_launch_child(child_main, child, -1, pidfd);
-    billet_close_fd(&child->cgroup_procs);
     return result;
 }
 
@@ -328,14 +318,15 @@ int
 billet_launch_start(const struct billet_launch *launch, pid_t *pid, int *pidfd,
                     enum billet_launch_step *step)
 {
-    struct child child = {.launch = launch, .parent = getpid(), .cgroup_procs = -1};
+    struct child child = {.launch = launch, .parent = getpid()};
     int new_pidfd = -1;
 
     *step = BILLET_LAUNCH_PROCESS;
     if (launch->fd_count > BILLET_LAUNCH_FDS)
         return EINVAL;
     sigemptyset(&child.mask);
-    long result = start_in_group(&child, &new_pidfd);
+    long result =
+        billet_launch_child(child_main, &child, launch->cgroup_fd, &child.entered, &new_pidfd);
     if (result < 0) {
         *step = launch->cgroup_fd >= 0 && result != -EAGAIN && result != -ENOMEM
                     ? BILLET_LAUNCH_GROUP

@@ -60,10 +60,12 @@ int billet_launch_start(const struct billet_launch *launch, pid_t *pid, int *pid
  * thread waits so long (CLONE_VM | CLONE_VFORK: no page tables are copied). Descriptors, directory
  * and the like are the child's own. It calls what a thread may call, and changes user by raw system
  * calls: libc's would signal the threads of this process.
- * cgroup_fd: directory of a v2 group to be born in, -1: none. Its pid, with *pidfd (O_CLOEXEC) the
- * caller's, or a negative errno.
+ * cgroup_fd: directory of a v2 group to be born in, -1: none. entered, which the function may read:
+ * it was; entering it later would first wait until no process of the machine can be forking, some
+ * ten milliseconds. Its pid, with *pidfd (O_CLOEXEC) the caller's, or a negative errno.
  */
-long billet_launch_child(void (*function)(void *), void *argument, int cgroup_fd, int *pidfd);
+long billet_launch_child(void (*function)(void *), void *argument, int cgroup_fd, bool *entered,
+                         int *pidfd);
 
 /* pidfd_open(2): a descriptor (O_CLOEXEC), or -1 with errno. */
 int billet_pidfd_open(pid_t pid);

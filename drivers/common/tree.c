@@ -19,6 +19,7 @@
 
 #include "cleanup.h"
 #include "fail.h"
+#include "launch.h"
 
 /* The label stands first in what a driver passes; who hides it behind more than this could as well
  * clear it. */
@@ -299,7 +300,7 @@ static bool
 kill_one(int proc, const struct billet_tree *tree, char *buffer, const struct process *process)
 {
     struct process again;
-    cleanup_fd int pidfd = (int)syscall(SYS_pidfd_open, process->pid, 0);
+    cleanup_fd int pidfd = billet_pidfd_open(process->pid);
     if (pidfd < 0)
         return errno != ESRCH;
     if (!look_at(proc, process->pid, tree, buffer, &again) || again.start != process->start ||

@@ -324,20 +324,6 @@ explain(const struct failure *failure, struct billet_error *error)
     return -error->error_class;
 }
 
-/* In the v2 group from the first where the kernel can: entering it later would first wait until no
- * process of the machine can be forking, some ten milliseconds. */
-static long
-make_child(struct start *start, int *pidfd)
-{
-    int group = start->launch->group->directories[BILLET_CGROUP_UNIFIED];
-    start->entered = group >= 0;
-    long child = billet_launch_child(child_main, start, group, pidfd);
-    if (child > 0 || group < 0 || child == -EAGAIN || child == -ENOMEM)
-        return child;
-    start->entered = false;
-    return billet_launch_child(child_main, start, -1, pidfd);
-}
-
 int
 sandbox_launch_begin(const struct sandbox_launch *launch, struct sandbox_launched *launched,
                      struct billet_error *error)
@@ -355,7 +341,9 @@ sandbox_launch_begin(const struct sandbox_launch *launch, struct sandbox_launche
     if (pipe2(report, O_CLOEXEC) < 0)
         return billet_fail_errno(error, 0, "sandbox_start_failed", errno, "cannot make a pipe");
     struct start start = {.launch = launch, .parent = getpid(), .report = report[1]};
-    long child = make_child(&start, &pidfd);
+    long child =
+        billet_launch_child(child_main, &start, launch->group->directories[BILLET_CGROUP_UNIFIED],
+                            &start.entered, &pidfd);
     close(report[1]);
     if (child < 0) {
         close(report[0]);
