@@ -268,14 +268,12 @@ resume(const struct billet_call *call, const struct billet_resume *args,
         return outcome;
     if (fake_script_before(call, "resume", directory, &answer, error))
         return answer;
-    if (!is_resource_name(args->ref) || !read_resource(directory, args->ref, &resource) ||
-        strcmp(resource.lease, call->identity->lease) != 0)
-        return fake_fail(error, BILLET_CLASS_LOST, "resource_lost", "the resource %s is gone",
-                         args->ref);
     bool shared = (args->flags & BILLET_RESUME_SHARED) != 0;
     int hold = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     outcome = hold >= 0 ? billet_fence_hold(hold, error) : 0;
-    if (outcome == 0 && !read_resource(directory, args->ref, &resource))
+    if (outcome == 0 &&
+        (!is_resource_name(args->ref) || !read_resource(directory, args->ref, &resource) ||
+         strcmp(resource.lease, call->identity->lease) != 0))
         outcome = fake_fail(error, BILLET_CLASS_LOST, "resource_lost", "the resource %s is gone",
                             args->ref);
     if (outcome == 0)

@@ -440,8 +440,8 @@ static void __attribute__((noreturn)) supervisor_main(struct inside *inside, int
     report(report_fd, SUPERVISOR_TAKEN, 0);
     close(SANDBOX_FD_DOOR);
     /* What a later one was refused, the first one had: then a command must not go without. */
-    if (confined.sys_errno != 0 && (inside->setup->flags & SANDBOX_ALLOW_DEGRADED) == 0)
-        broken(&self, "cannot confine the command with Landlock", confined.sys_errno);
+    if (landlock_errno != 0 && (inside->setup->flags & SANDBOX_ALLOW_DEGRADED) == 0)
+        broken(&self, "cannot confine the command with Landlock", landlock_errno);
     begin(&self);
     live(&self);
 }
