@@ -574,7 +574,7 @@ billet_session_end(struct billet_session *session, int disposition, int64_t ttl_
             result = release_resource(session, disposition, error);
         /* What a workspace's changes lie in is kept even if nobody could end what runs there. */
         if (result < 0 && disposition == BILLET_DISPOSE_STOP && billet_session_travels(session) &&
-            !session->travel.returned) {
+            (!session->travel.returned || session->travel.git_error.error_class != 0)) {
             billet_log(BILLET_LOG_INFO, "%s", error->message);
             billet_error_clear(error);
             result = 0;
