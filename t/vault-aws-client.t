@@ -5,19 +5,10 @@
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
 takes_long
 . "$top_srcdir/t/lib/verbs.sh"
-[ -x "$top_builddir/t/vault/fake-aws" ] || skip_all "needs the stand-in, which is not built"
-python=
-for try in /usr/bin/python3 python3; do
-    if "$try" -c 'import boto3' >/dev/null 2>&1; then
-        python=$try
-        break
-    fi
-done
-[ -n "$python" ] || skip_all "needs boto3 for python3"
+. "$top_srcdir/t/lib/vault.sh"
+need_client fake-aws boto3
 cd "$scratch" || exit 1
-"$top_builddir/t/vault/fake-aws" port log 'app/key=v1' 'app/key=v2' 'z=1' >/dev/null 2>&1 &
-fake=$!
-wait_until test -s port || { fail "the stand-in listens"; done_testing; exit; }
+start_fake fake-aws 'app/key=v1' 'app/key=v2' 'z=1'
 printf 'jwt-1' >jwt
 cat >client.py <<'END'
 import os, sys
@@ -79,15 +70,5 @@ del os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"], os.environ["AWS_EC2_METADA
 os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = address
 check("an instance's metadata", client().get_secret_value(SecretId="z")["SecretString"] == "1")
 END
-"$python" -W ignore client.py "http://127.0.0.1:$(cat port)" "$scratch" >said 2>client.errors
-is "$?" 0 "the client runs to its end"
-while read -r verdict name; do
-    case $verdict in
-    ok) pass "$name" ;;
-    not) fail "$name" ;;
-    esac
-done <said
-[ -s client.errors ] && diag "$(tail -n 3 client.errors)"
-kill "$fake" 2>/dev/null
-wait "$fake" 2>/dev/null
+client_points "$address" "$scratch"
 done_testing

@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck disable=SC2154,SC2016
-# AWS Secrets Manager against a strict stand-in (t/vault/fake_aws.c, with which t/vault-client.t shows
+# AWS Secrets Manager against a strict stand-in (t/vault/fake_aws.c, with which t/vault-aws-client.t shows
 # that the service's own client works): every place that credentials come from, every refusal, versions;
 # and that nothing the provider says gets out. The same against moto, where it is on PATH.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
 takes_long
 . "$top_srcdir/t/lib/verbs.sh"
+. "$top_srcdir/t/lib/vault.sh"
 need_billet
 [ -f "$BILLET_STORE_DIR/vault_aws.so" ] || skip_all "needs the module for AWS, which is built with libcurl"
 mkdir "$scratch/work" && cd "$scratch/work" || exit 1
@@ -16,26 +17,10 @@ unset http_proxy https_proxy HTTPS_PROXY ALL_PROXY all_proxy
 for name in $(env | sed -n 's/^\(AWS_[A-Za-z0-9_]*\)=.*/\1/p'); do
     unset "$name"
 done
+kept="Secret+Key -token/ jwt-1 ctoken" # what must not be said, either
 canary=CLOUDED-71e0d2aa-value
 here=$scratch/work
 billet key init
-
-# says STATUS CODE NAME: how the last command failed, with nothing of a value or a provider's text.
-says() {
-    case $status:$stderr in
-    *"$canary"* | *LEAKED* | *Secret+Key* | *-token/* | *jwt-1* | *ctoken*) is "$stderr" "no value" "$3" ;;
-    "$1:billet: "*"[$2]"*) pass "$3" ;;
-    *) is "$status: $stderr" "$1: ... [$2]" "$3" ;;
-    esac
-}
-
-# resolves REFERENCE: in an environment of its own; the value goes to the file out.
-resolves() {
-    cp vaults.conf "$scratch/billet.conf"
-    printf '\n[environment one]\ndriver = local\nenv.X = "%s"\n' "$1" >>"$scratch/billet.conf"
-    rm -f out
-    billet run -e one --env OUT="$scratch/work/out" -- sh -c 'printf %s "$X" >"$OUT"'
-}
 
 # gives REFERENCE VALUE NAME
 gives() {
@@ -53,10 +38,7 @@ while [ "$number" -lt 230 ]; do
     set -- "$@" "many/$number=x"
     number=$((number + 1))
 done
-"$top_builddir/t/vault/fake-aws" port log "$@" >/dev/null 2>&1 &
-fake=$!
-wait_until test -s port || { fail "the stand-in listens"; done_testing; exit; }
-address=http://127.0.0.1:$(cat port)
+start_fake fake-aws "$@"
 printf 'root/Secret+Key\n' >root && printf 'poor/Secret+Key' >poor && printf wrong >wrong && printf 'jwt-1\n' >jwt &&
     printf ctoken >ctoken
 chmod 0400 root poor wrong jwt ctoken

@@ -4,19 +4,10 @@
 # The stand-in for HashiCorp Vault is one that its own client (hvac) takes for it.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
 . "$top_srcdir/t/lib/verbs.sh"
-[ -x "$top_builddir/t/vault/fake-vault" ] || skip_all "needs the stand-in, which is not built"
-python=
-for try in /usr/bin/python3 python3; do
-    if "$try" -c 'import hvac' >/dev/null 2>&1; then
-        python=$try
-        break
-    fi
-done
-[ -n "$python" ] || skip_all "needs hvac for python3"
+. "$top_srcdir/t/lib/vault.sh"
+need_client fake-vault hvac
 cd "$scratch" || exit 1
-"$top_builddir/t/vault/fake-vault" port log 'old:app={"value":"v1"}' >/dev/null 2>&1 &
-fake=$!
-wait_until test -s port || { fail "the stand-in listens"; done_testing; exit; }
+start_fake fake-vault 'old:app={"value":"v1"}'
 cat >client.py <<'END'
 import sys, hvac
 address = sys.argv[1]
@@ -66,15 +57,5 @@ check("a namespace", spaced.secrets.kv.v2.read_secret_version(path="a/b")["data"
 lost = hvac.Client(url=address, token="t-root", namespace="nowhere")
 check("another is not there", refused(hvac.exceptions.InvalidPath, lambda: lost.secrets.kv.v2.read_secret_version(path="a/b")))
 END
-"$python" -W ignore client.py "http://127.0.0.1:$(cat port)" >said 2>client.errors
-is "$?" 0 "the client runs to its end"
-while read -r verdict name; do
-    case $verdict in
-    ok) pass "$name" ;;
-    not) fail "$name" ;;
-    esac
-done <said
-[ -s client.errors ] && diag "$(tail -n 3 client.errors)"
-kill "$fake" 2>/dev/null
-wait "$fake" 2>/dev/null
+client_points "$address"
 done_testing

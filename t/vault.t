@@ -6,27 +6,11 @@
 # that nothing a provider or a program says gets out.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
 . "$top_srcdir/t/lib/verbs.sh"
+. "$top_srcdir/t/lib/vault.sh"
 need_billet
 mkdir "$scratch/work" && cd "$scratch/work" || exit 1
 canary=VAULTED-2c81d07b-value
 billet key init
-
-# says STATUS CODE NAME: how the last command failed, with nothing of a value or a provider's text.
-says() {
-    case $status:$stderr in
-    *"$canary"* | *LEAKED*) is "$stderr" "no value" "$3" ;;
-    "$1:billet: "*"[$2]"*) pass "$3" ;;
-    *) is "$status: $stderr" "$1: ... [$2]" "$3" ;;
-    esac
-}
-
-# resolves REFERENCE: in an environment of its own; the value goes to the file out.
-resolves() {
-    cp vaults.conf "$scratch/billet.conf"
-    printf '\n[environment one]\ndriver = local\nenv.X = "%s"\n' "$1" >>"$scratch/billet.conf"
-    rm -f out
-    billet run -e one --env OUT="$scratch/work/out" -- sh -c 'printf %s "$X" >"$OUT"'
-}
 
 # ---- a program's ------------------------------------------------------------------------------------
 cat >store.sh <<END
@@ -136,14 +120,11 @@ if ! [ -f "$BILLET_STORE_DIR/vault_hashicorp.so" ]; then
     done_testing
     exit
 fi
-"$top_builddir/t/vault/fake-vault" port log "secret:app=[]" "secret:db/main={\"user\":\"u\",\"password\":\"$canary\"}" \
+start_fake fake-vault "secret:app=[]" "secret:db/main={\"user\":\"u\",\"password\":\"$canary\"}" \
     "secret:db/main={\"user\":\"u\",\"password\":\"second-$canary\"}" "secret:one={\"anything\":\"$canary\"}" \
     "secret:named={\"a\":\"x\",\"value\":\"$canary\"}" "secret:number={\"value\":[1,2]}" "secret:dead=destroyed" \
     "secret:db/slow={}" "secret:huge={\"value\":\"x\"}" "secret:garbage={\"value\":\"x\"}" \
-    "team/kv:é k=${canary:+{\"v\":\"$canary\"\}}" "old:app/key={\"value\":\"old-$canary\"}" >/dev/null 2>&1 &
-fake=$!
-wait_until test -s port || { fail "the stand-in listens"; done_testing; exit; }
-address=http://127.0.0.1:$(cat port)
+    "team/kv:é k=${canary:+{\"v\":\"$canary\"\}}" "old:app/key={\"value\":\"old-$canary\"}"
 printf 't-root\n' >token && printf 't-poor' >poor && printf 'sid-1' >sid && printf 'jwt-1\n' >jwt && printf "wrong-$canary" >wrong
 chmod 0400 token poor sid jwt wrong
 vault_section() {

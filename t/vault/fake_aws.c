@@ -2,7 +2,7 @@
 /*
  * fake_aws - a strict stand-in for AWS Secrets Manager, and for those that hand out keys for it:
  * STS, the endpoint of a container, the metadata of an instance. It computes every signature
- * itself. t/vault-client.t shows that the service's own client works with it.
+ * itself. t/vault-aws-client.t shows that the service's own client works with it.
  *
  * usage: fake-aws PORT-FILE LOG-FILE [NAME=VALUE]...
  *
@@ -14,9 +14,7 @@
  * metadata gives ASIAINST to who asked for a token. What a name of a secret may do is in
  * fake_aws_store.c. It ends with the process that started it, or after 300 s.
  */
-#include <arpa/inet.h>
 #include <ctype.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdint.h>
@@ -24,23 +22,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "fake_aws.h"
+#include "fake_server.h"
 
 #define REQUEST_MAX 262144
 #define TARGET "secretsmanager."
 
 static FILE *record;
-
-static void
-die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
 
 const char *
 header_of(const struct request *request, const char *name)
@@ -318,14 +309,8 @@ int
 main(int argc, char **argv)
 {
     static char bytes[REQUEST_MAX];
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(address);
     if (argc < 3 || sodium_init() < 0)
         return 2;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGCHLD, SIG_IGN);
-    alarm(300);
     for (int i = 3; i < argc; i++) {
         char *equals = strchr(argv[i], '=');
         if (equals == NULL)
@@ -333,21 +318,9 @@ main(int argc, char **argv)
         *equals = '\0';
         store_add(argv[i], equals + 1);
     }
-    record = fopen(argv[2], "we");
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (record == NULL || listener < 0 || bind(listener, (void *)&address, length) != 0 ||
-        listen(listener, 16) != 0 || getsockname(listener, (void *)&address, &length) != 0)
-        die("cannot listen");
-    char temporary[4096];
-    snprintf(temporary, sizeof(temporary), "%s.new", argv[1]);
-    FILE *port = fopen(temporary, "we");
-    if (port == NULL || fprintf(port, "%d\n", ntohs(address.sin_port)) < 0 || fclose(port) != 0 ||
-        rename(temporary, argv[1]) != 0)
-        die(argv[1]);
+    int listener = fake_listen(argv[1], argv[2], &record);
     for (;;) {
-        int client = accept(listener, NULL, NULL);
-        if (client < 0)
-            die("accept");
+        int client = fake_accept(listener);
         work(client, bytes);
         close(client);
     }

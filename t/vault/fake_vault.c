@@ -13,10 +13,8 @@
  * begins with a number answers with that status; one that is "slow" answers never, "huge" with
  * a megabyte, "garbage" with no JSON. It ends with the process that started it, or after 300 s.
  */
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <jansson.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,8 +23,9 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
+
+#include "fake_server.h"
 
 #define REQUEST_MAX 65536
 #define ENTRIES_MAX 256
@@ -56,13 +55,6 @@ struct request {
     char name_space[256];
     char *body;
 };
-
-static void
-die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
 
 /* ---- the store ----------------------------------------------------------------------- */
 
@@ -440,31 +432,13 @@ int
 main(int argc, char **argv)
 {
     static char bytes[REQUEST_MAX];
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(address);
     if (argc < 3)
         return 2;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGCHLD, SIG_IGN);
-    alarm(300);
     add_entries(argc, argv);
-    record = fopen(argv[2], "we");
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (record == NULL || listener < 0 || bind(listener, (void *)&address, length) != 0 ||
-        listen(listener, 16) != 0 || getsockname(listener, (void *)&address, &length) != 0)
-        die("cannot listen");
-    char temporary[4096];
-    snprintf(temporary, sizeof(temporary), "%s.new", argv[1]);
-    FILE *port = fopen(temporary, "we");
-    if (port == NULL || fprintf(port, "%d\n", ntohs(address.sin_port)) < 0 || fclose(port) != 0 ||
-        rename(temporary, argv[1]) != 0)
-        die(argv[1]);
+    int listener = fake_listen(argv[1], argv[2], &record);
     for (;;) {
         struct request request;
-        int client = accept(listener, NULL, NULL);
-        if (client < 0)
-            die("accept");
+        int client = fake_accept(listener);
         if (read_request(client, bytes, &request)) {
             /* One that never answers must not keep the others. */
             bool slow = strstr(request.path, "/slow") != NULL;
