@@ -11,14 +11,7 @@ takes_long sanitizers
 need_billet
 need_campaign
 cat >"$scratch/environments" <<END
-[driver ssh]
-enabled = yes
-host = 127.0.0.1
-port = $port
-user = $user
-identity_file = $far/id
-known_hosts_file = $far/known_hosts
-remote_directory = @ROOT@/remote
+$(ssh_driver "$far/id" @ROOT@/remote)
 [environment ssh]
 driver = ssh
 workspace_directory = @ROOT@/work

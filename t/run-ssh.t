@@ -10,14 +10,7 @@ need_billet
 # configure DIRECTORY KEY
 configure() {
     cat >"$1/billet.conf" <<END
-[driver ssh]
-enabled = yes
-host = 127.0.0.1
-port = $port
-user = $user
-identity_file = $2
-known_hosts_file = $far/known_hosts
-remote_directory = $far/leases
+$(ssh_driver "$2")
 [environment far]
 driver = ssh
 [environment placed]

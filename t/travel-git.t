@@ -20,14 +20,7 @@ if [ -f "$top_builddir/.libs/driver_ssh.so" ] && PATH=$PATH:/usr/sbin command -v
     . "$top_srcdir/t/lib/sshd.sh"
     ways="$ways ssh"
     cat >"$scratch/billet.conf" <<END
-[driver ssh]
-enabled = yes
-host = 127.0.0.1
-port = $port
-user = $user
-identity_file = $far/id
-known_hosts_file = $far/known_hosts
-remote_directory = $far/leases
+$(ssh_driver)
 [environment far]
 driver = ssh
 END

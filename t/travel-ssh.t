@@ -11,14 +11,7 @@ need_billet
 need tar
 
 cat >"$scratch/billet.conf" <<END
-[driver ssh]
-enabled = yes
-host = 127.0.0.1
-port = $port
-user = $user
-identity_file = $far/id
-known_hosts_file = $far/known_hosts
-remote_directory = $far/leases
+$(ssh_driver)
 [environment far]
 driver = ssh
 END

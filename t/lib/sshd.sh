@@ -2,7 +2,8 @@
 # shellcheck shell=sh disable=SC2154
 # sshd.sh - an sshd of our own on loopback for TAP scripts; sourced after tap.sh. Skips all where
 # there can be none. Leaves in $far: leases/, place/, home/ (the HOME of logins), id, hostkey, other,
-# known_hosts; $user and $port. "know KEY" makes KEY the known one.
+# known_hosts; $user and $port. "know KEY" makes KEY the known one, and
+# ssh_driver [KEY [DIRECTORY]] prints the driver's section for that key and remote directory.
 [ -f "$top_builddir/.libs/driver_ssh.so" ] || skip_all "the ssh driver is not built here"
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/sbin
 sshd=$(command -v sshd) || skip_all "there is no sshd (Debian openssh-server)"
@@ -71,6 +72,18 @@ done
 
 know() {
     printf '[127.0.0.1]:%s %s\n' "$port" "$(cut -d' ' -f1,2 "$far/$1.pub")" >"$far/known_hosts"
+}
+ssh_driver() {
+    cat <<END
+[driver ssh]
+enabled = yes
+host = 127.0.0.1
+port = $port
+user = $user
+identity_file = ${1:-$far/id}
+known_hosts_file = $far/known_hosts
+remote_directory = ${2:-$far/leases}
+END
 }
 know hostkey
 
