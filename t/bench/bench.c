@@ -21,6 +21,7 @@ static const struct {
 } groups[] = {
     {"local", bench_rows_local, "a run here, beside three processes and as many commits"},
     {"sandbox", bench_rows_sandbox, "a sandboxed run, beside the same with bubblewrap alone"},
+    {"exec", bench_rows_exec, "a command on a lease that is held, beside a local spawn"},
     {"workspace", bench_rows_workspace, "sandboxed runs on trees, overlay beside bind"},
     {"steps", bench_rows_steps, "where the time of a run goes"},
     {"store", bench_rows_store, "acquire and release on SQLite, beside the bare statements"},
