@@ -25,6 +25,7 @@ static const struct {
     {"workspace", bench_rows_workspace, "sandboxed runs on trees, overlay beside bind"},
     {"steps", bench_rows_steps, "where the time of a run goes"},
     {"store", bench_rows_store, "acquire and release on SQLite, beside the bare statements"},
+    {"pgsql", bench_rows_pgsql, "the same on PostgreSQL, beside pgbench"},
     {"memory", bench_rows_memory, "private memory of an idle driver host"},
     {"together", bench_rows_together, "many runs at once"},
     {"peers", bench_rows_peers, "what others take for true, for comparison"},
