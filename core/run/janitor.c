@@ -27,6 +27,7 @@ struct pass {
     void *visit_context;
     struct billet_janitor_result *result;
     const char *driver; /* that is being swept */
+    struct billet_cleanup_host host;
 };
 
 static void
@@ -104,8 +105,8 @@ out:
 static int
 destroy_resource(const struct billet_lease *lease, void *context, struct billet_error *error)
 {
-    const struct pass *pass = context;
-    return billet_cleanup_resource(pass->context, lease, error);
+    struct pass *pass = context;
+    return billet_cleanup_resource(pass->context, &pass->host, lease, error);
 }
 
 static void
@@ -257,12 +258,12 @@ static int
 remove_resource(const struct billet_lease *lease, const struct billet_sweep_resource *resource,
                 void *context, struct billet_error *error)
 {
-    const struct pass *pass = context;
+    struct pass *pass = context;
     struct billet_lease named = *lease; /* shares the strings */
     char ref[sizeof(resource->ref)];
     snprintf(ref, sizeof(ref), "%s", resource->ref);
     named.ref = ref;
-    return billet_cleanup_resource(pass->context, &named, error);
+    return billet_cleanup_resource(pass->context, &pass->host, &named, error);
 }
 
 static void
@@ -395,6 +396,7 @@ billet_janitor_pass(struct billet_context *context, const struct billet_janitor_
     }
     if (result == 0 && options->sweep && !is_interrupted(&pass))
         result = sweep(&pass, error);
+    billet_cleanup_host_stop(&pass.host);
     if (result == 0 && !options->dry_run) {
         result = billet_io_make_directories(context->state_directory, 0700, error);
         if (result == 0)

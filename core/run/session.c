@@ -518,7 +518,7 @@ release_resource(struct billet_session *session, int disposition, struct billet_
     /* Idempotent and by label: also right when acquire never answered. */
     billet_driver_stop(session->client);
     session->client = NULL;
-    return billet_cleanup_resource(session->context, &session->lease.lease, error);
+    return billet_cleanup_resource(session->context, NULL, &session->lease.lease, error);
 }
 
 static int

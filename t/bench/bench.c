@@ -26,6 +26,7 @@ static const struct {
     {"steps", bench_rows_steps, "where the time of a run goes"},
     {"store", bench_rows_store, "acquire and release on SQLite, beside the bare statements"},
     {"pgsql", bench_rows_pgsql, "the same on PostgreSQL, beside pgbench"},
+    {"reap", bench_rows_reap, "a reap of many leases, beside the bare commits"},
     {"memory", bench_rows_memory, "private memory of an idle driver host"},
     {"together", bench_rows_together, "many runs at once"},
     {"peers", bench_rows_peers, "what others take for true, for comparison"},

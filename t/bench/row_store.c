@@ -156,8 +156,8 @@ bench_lease_rate(const struct bench *bench, const char *url, int processes, doub
     return rate;
 }
 
-static double
-bare_rate(const struct bench *bench, const char *path)
+double
+bench_bare_rate(const struct bench *bench, const char *path)
 {
     struct worker *worker =
         mmap(NULL, sizeof(*worker), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -168,8 +168,8 @@ bare_rate(const struct bench *bench, const char *path)
     return rate;
 }
 
-static void
-make_database(const struct bench *bench, const char *name, char *path, size_t size)
+void
+bench_make_database(const struct bench *bench, const char *name, char *path, size_t size)
 {
     struct billet_error error = BILLET_ERROR_INIT;
     struct billet_store *store = NULL;
@@ -219,17 +219,17 @@ bench_rows_store(struct bench *bench)
     double *latencies[KINDS];
     size_t counts[KINDS] = {0};
     char paths[KINDS + 1][4096];
-    make_database(bench, "bare", paths[KINDS], sizeof(paths[KINDS]));
+    bench_make_database(bench, "bare", paths[KINDS], sizeof(paths[KINDS]));
     for (int k = 0; k < KINDS; k++) {
         char name[32];
         snprintf(name, sizeof(name), "lease-%d", processes[k]);
-        make_database(bench, name, paths[k], sizeof(paths[k]));
+        bench_make_database(bench, name, paths[k], sizeof(paths[k]));
         latencies[k] = calloc((size_t)processes[k] * BENCH_LATENCIES * SLICES, sizeof(double));
         if (latencies[k] == NULL)
             bench_die("out of memory");
     }
     for (int slice = 0; slice < SLICES; slice++) {
-        rates[KINDS][slice] = bare_rate(bench, paths[KINDS]);
+        rates[KINDS][slice] = bench_bare_rate(bench, paths[KINDS]);
         for (int k = 0; k < KINDS; k++) {
             char url[4200];
             snprintf(url, sizeof(url), "sqlite:%s", paths[k]);

@@ -13,6 +13,10 @@
  * latencies has room for BENCH_LATENCIES more of each process; *count grows. */
 double bench_lease_rate(const struct bench *bench, const char *url, int processes,
                         double *latencies, size_t *count);
+/* The same by the bare statements on a SQLite database, in one process. */
+double bench_bare_rate(const struct bench *bench, const char *path);
+/* A SQLite store that the module made; its path. */
+void bench_make_database(const struct bench *bench, const char *name, char *path, size_t size);
 /* Two rows: the rate beside its floor, and the 99th percentile of the latencies, which are sorted;
  * p99_ms: what it may be, 0: told only. */
 void bench_tell_rate(struct bench *bench, const char *name, int processes, double floor,
