@@ -4,6 +4,8 @@
 # (SC2016: the far shell expands; SC2317: called by the trap)
 # billet run over SSH: a real sshd on loopback with keys of its own, as root and as an ordinary user.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+. "$top_srcdir/t/lib/verbs.sh"
+. "$top_srcdir/t/lib/canary.sh"
 need_billet
 . "$top_srcdir/t/lib/sshd.sh"
 
@@ -102,6 +104,20 @@ billet lease destroy "$lease"
 is "$status/$(ls "$far/leases")" 0/ "and so does the end of the lease"
 billet audit verify
 is "$status" 0 "all of it is on record"
+
+# Nor does the driver's process, longer than it must. OpenSSH's own processes hold what they are given.
+if is_root && [ -x "$seek" ] && [ -z "${BILLET_SANITIZERS:-}" ]; then
+    plant secret
+    login=$(sed -n 3p "$far/id")
+    printf 'login %s %s\n' "$login" "$(printf %s "$login" | cut -c 20-50)" >>"$sources/values"
+    sed '/^\[environment far\]/a env.S = @secret:canary' "$scratch/billet.conf" >"$scratch/canary.conf"
+    mv "$scratch/canary.conf" "$scratch/billet.conf"
+    isolated "$billet_program" secret set canary <"$sources/value.secret" >"$scratch/said" 2>&1
+    billet secret bind canary --environment far --option env.S
+    host_keeps_nothing far except=ssh
+else
+    skip 5 "needs root to look into its memory, and no sanitizers, which keep what was freed"
+fi
 mv "$scratch/plain.conf" "$scratch/billet.conf"
 
 if user_ready; then

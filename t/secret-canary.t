@@ -7,32 +7,22 @@
 takes_long sanitizers
 . "$top_srcdir/t/lib/verbs.sh"
 need_billet
-seek=$top_builddir/t/lib/canary-seek
+. "$top_srcdir/t/lib/canary.sh"
 [ -x "$seek" ] || skip_all "needs t/lib/canary-seek, which make check builds"
 need_fake
-sources=$scratch/sources
-mkdir "$sources" "$sources/cred" "$scratch/work" "$scratch/tmp" "$scratch/said" "$scratch/images" && cd "$scratch/work" || exit 1
-chmod 0700 "$sources" "$sources/cred"
+plant secret cred file env vault
+mkdir "$sources/cred" "$scratch/work" "$scratch/tmp" "$scratch/said" "$scratch/images" && cd "$scratch/work" || exit 1
+chmod 0700 "$sources/cred"
 ulimit -c unlimited 2>/dev/null || diag "core files stay limited"
 
 
 # ---- the canaries, and that each form of them is found -------------------------------------------------
-for kind in secret cred file env vault; do
-    part=$(od -An -N 10 -tx1 /dev/urandom | tr -d ' \n')
-    value="cAn-$kind-\"q&r\\s/$part"
-    printf '%s %s %s\n' "$kind" "$value" "$part" >>"$sources/values"
-    printf '%s' "$value" >"$sources/value.$kind"
-done
 cp "$sources/value.cred" "$sources/cred/beta"
-chmod 0400 "$sources"/value.* "$sources/cred/beta"
+chmod 0400 "$sources/cred/beta"
 printf '#!/bin/sh\ncat "%s"\n' "$sources/value.vault" >"$sources/vault.sh"
 printf '#!/bin/sh\ncat "%s" >&2\ncat "%s"\nexit 3\n' "$sources/value.vault" "$sources/value.vault" >"$sources/failing.sh"
 chmod 0700 "$sources"/*.sh
 
-# hits PATH...: what is found below them, kinds and forms and places, at most ten lines
-hits() {
-    "$seek" "$sources/values" "$@" 2>&1 | grep -v '^sought [0-9]' | sort -u | head -n 10
-}
 mkdir "$scratch/planted"
 plain=$(cat "$sources/value.file")
 seen() {
@@ -197,7 +187,10 @@ while read -r verb; do
     "key export" | "key import") v $verb "$scratch/work/exported" ;;
     doctor) both doctor all ;;
     "db migrate") both db migrate ;;
-    "db copy") both db copy "sqlite:$scratch/work/copy.db" ;;
+    "db copy")
+        v db copy "$(store_url)" "sqlite:$scratch/work/copy.db"
+        [ "$status" = 0 ] || fail "db copy: $stderr"
+        ;;
     *) unknown="$unknown $verb" ;;
     esac
 done <"$scratch/verbs"
@@ -241,7 +234,7 @@ for signal in SEGV QUIT; do
     if [ "$signal" = SEGV ] && [ -n "${BILLET_SANITIZERS:-}" ]; then
         skip 3 "sanitizers keep what was freed"
     elif [ "$signal" = SEGV ] && dd if="/proc/$billet_pid/mem" of=/dev/null count=0 2>/dev/null; then
-        # The driver host is not looked at: while the command runs, it has what the command was given.
+        # The driver host: t/secret-host.t
         "$seek" --memory "$sources/values" "$billet_pid" >"$scratch/images/billet" 2>&1
         ok "billet's memory is looked at" test "$(sed -n 's/^sought //p' "$scratch/images/billet")" -gt 10
         # What is in its own environment was put there by its caller.

@@ -5,6 +5,8 @@
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
 . "$top_srcdir/t/lib/verbs.sh"
 . "$top_srcdir/t/lib/pgsql.sh"
+. "$top_srcdir/t/lib/canary.sh"
+. "$top_srcdir/t/lib/restore.sh"
 need_billet
 need_pgsql
 mkdir "$scratch/work" && cd "$scratch/work" || exit 1
@@ -71,9 +73,38 @@ billet secret verify
 is "$status/$stdout" "0/2 open, 0 do not" "all open under a new key"
 billet audit verify
 like "$status/$stdout" '^0/[1-9][0-9]* uses, head' "the chain of uses is whole"
-for value in a-value-of-some-length the-second-of-its-values; do
-    not_ok "SEC-87: no file of the server holds $value" grep -rqF "$value" "$pgsql_directory"
-done
+# In no form, neither in the server's files, its log among them, nor in what it dumps.
+if [ -x "$seek" ] && command -v pg_dump >/dev/null 2>&1; then
+    mkdir "$scratch/sources"
+    sources=$scratch/sources
+    printf 'first a-value-of-some-length value-of-some\nsecond the-second-of-its-values second-of-its\n' >"$sources/values"
+    pgsql billet CHECKPOINT
+    pg_dump -h "$pgsql_directory" -U owner billet >"$scratch/dump"
+    ok "a dump has the secrets, sealed" grep -q secret_version "$scratch/dump"
+    is "$(hits "$pgsql_directory" "$scratch/dump")" "" "SEC-87: no file of the server and no dump has a value in any form"
+    cp value "$pgsql_directory/data/planted"
+    like "$(hits "$pgsql_directory")" '^first plain .*/planted$' "one that is put there is found"
+    rm "$pgsql_directory/data/planted"
+else
+    skip 3 "needs pg_dump and t/lib/canary-seek"
+fi
+
+# A lost machine: its database dumped and restored elsewhere, its keyring exported.
+pgsql postgres "CREATE DATABASE lost" || exit 1
+(
+    database=lost role=owner
+    billet db migrate
+) || exit 1
+before=$tap_base
+tap_home "$scratch/lost" && tap_home "$scratch/found"
+tap_base=$scratch/lost database=lost role=owner
+seal_some
+pgsql postgres "CREATE DATABASE found" || exit 1
+pg_dump -h "$pgsql_directory" -U owner lost | psql -qAtX -h "$pgsql_directory" -U owner -d found -v ON_ERROR_STOP=1 \
+    >"$scratch/restore.log" 2>&1
+tap_base=$scratch/found database=found
+restored
+tap_base=$before database=billet role=use
 
 # A run whose billet is killed is ended by whoever comes next.
 start_billet run -- sleep 60

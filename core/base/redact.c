@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
+
+#include "base/private.h"
 
 #define MASK "[secret]"
 #define MASK_LENGTH (sizeof(MASK) - 1)
@@ -33,27 +33,6 @@ static bool linked;
 
 /* ---- memory that stays here ------------------------------------------------------- */
 
-static void *
-private_take(size_t size)
-{
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
-        return NULL;
-    madvise(memory, size, MADV_DONTDUMP);
-    madvise(memory, size, MADV_WIPEONFORK);
-    mlock(memory, size); /* as far as the limit goes */
-    return memory;
-}
-
-static void
-private_give(void *memory, size_t size)
-{
-    if (memory == NULL)
-        return;
-    explicit_bzero(memory, size);
-    munmap(memory, size);
-}
-
 /* Make *memory at least need bytes; *size is a whole number of pages. */
 static bool
 private_grow(void **memory, size_t *size, size_t need)
@@ -63,12 +42,12 @@ private_grow(void **memory, size_t *size, size_t need)
     size_t wanted = *size > 0 ? *size : 16384;
     while (wanted < need)
         wanted *= 2;
-    void *grown = private_take(wanted);
+    void *grown = billet_private_take(wanted, false);
     if (grown == NULL)
         return false;
     if (*memory != NULL)
         memcpy(grown, *memory, *size);
-    private_give(*memory, *size);
+    billet_private_give(*memory, *size);
     *memory = grown;
     *size = wanted;
     return true;
@@ -314,7 +293,7 @@ billet_redact_any(void)
 void
 billet_redact_clear(void)
 {
-    private_give(nodes, node_room);
+    billet_private_give(nodes, node_room);
     nodes = NULL;
     node_count = node_room = 0;
     memset(first, 0, sizeof(first));
@@ -364,7 +343,7 @@ link_automata(void)
             }
         }
     }
-    private_give(memory, size);
+    billet_private_give(memory, size);
     linked = true;
     return true;
 }
@@ -501,7 +480,7 @@ billet_redact_stream_end(struct billet_redact_stream *stream, char *to)
 void
 billet_redact_stream_free(struct billet_redact_stream *stream)
 {
-    private_give(stream->held, stream->held_size);
+    billet_private_give(stream->held, stream->held_size);
     *stream = (struct billet_redact_stream)BILLET_REDACT_STREAM_INIT;
 }
 

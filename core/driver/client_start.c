@@ -27,26 +27,34 @@
 
 extern char **environ;
 
-/* What the host may see of the environment: nothing that changes which code is loaded or how libc
- * behaves, and nothing that billet itself is given (keys, the store). */
+/* All that the host sees of the environment (billet-driver(3) lists it); what else a driver needs
+ * is an option of it, and a secret a marked one. The last line is what builds with sanitizers or
+ * for coverage read. */
 static bool
 passes(const char *entry)
 {
-    static const char *const dropped[] = {"LD_",
-                                          "GCONV_PATH=",
-                                          "GLIBC_TUNABLES=",
-                                          "LOCPATH=",
-                                          "NLSPATH=",
-                                          "CREDENTIALS_DIRECTORY=",
-                                          "NOTIFY_SOCKET=",
-                                          "LISTEN_",
-                                          "BILLET_"};
-    if (billet_text_starts(entry, "BILLET_DRIVER_CORE="))
-        return true;
-    for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
-        if (billet_text_starts(entry, dropped[i]))
-            return false;
-    return strchr(entry, '=') != NULL;
+    static const char *const passed[] = {"HOME=",
+                                         "PATH=",
+                                         "USER=",
+                                         "LOGNAME=",
+                                         "SHELL=",
+                                         "LANG=",
+                                         "LANGUAGE=",
+                                         "LC_",
+                                         "TZ=",
+                                         "TERM=",
+                                         "TMPDIR=",
+                                         "SSH_AUTH_SOCK=",
+                                         "XDG_RUNTIME_DIR=",
+                                         "BILLET_DRIVER_CORE=",
+                                         "ASAN_OPTIONS=",
+                                         "LSAN_OPTIONS=",
+                                         "UBSAN_OPTIONS=",
+                                         "GCOV_PREFIX"};
+    for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
+        if (billet_text_starts(entry, passed[i]))
+            return strchr(entry, '=') != NULL;
+    return false;
 }
 
 int

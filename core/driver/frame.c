@@ -50,33 +50,48 @@ billet_frame_sealed(const void *bytes, size_t length, int *fd, struct billet_err
     return 0;
 }
 
-int
-billet_frame_unseal(int fd, size_t length, size_t limit, char **bytes, struct billet_error *error)
+/* Is it a sealed memory file of that length? Seals exist on memory files only, so no device or
+ * network file system can make the read wait. */
+static int
+check_sealed(int fd, size_t length, struct billet_error *error)
 {
     struct stat status;
-    /* Seals exist on memory files only, so no device or network file system can make the read wait.
-     */
     int seals = fcntl(fd, F_GET_SEALS);
     if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_WRITE)) != (F_SEAL_SHRINK | F_SEAL_WRITE))
         return broken(error, "its memory file is not sealed");
-    if (fstat(fd, &status) != 0 || status.st_size < 0 || (uint64_t)status.st_size != length ||
-        length > limit)
+    if (fstat(fd, &status) != 0 || status.st_size < 0 || (uint64_t)status.st_size != length)
         return broken(error, "its memory file has another size than announced");
-    char *text = malloc(length + 1);
-    if (text == NULL)
-        return billet_error_no_memory(error);
-    for (size_t done = 0; done < length;) {
-        ssize_t got = pread(fd, text + done, length - done, (off_t)done);
+    return 0;
+}
+
+int
+billet_frame_unseal_to(int fd, size_t length, char *bytes, struct billet_error *error)
+{
+    int result = check_sealed(fd, length, error);
+    for (size_t done = 0; result == 0 && done < length;) {
+        ssize_t got = pread(fd, bytes + done, length - done, (off_t)done);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got <= 0) {
-            free(text);
+        if (got <= 0)
             return broken(error, "its memory file cannot be read");
-        }
         done += (size_t)got;
     }
+    return result;
+}
+
+int
+billet_frame_unseal(int fd, size_t length, size_t limit, char **bytes, struct billet_error *error)
+{
+    if (length > limit)
+        return broken(error, "its memory file has another size than announced");
+    cleanup_free char *text = malloc(length + 1);
+    if (text == NULL)
+        return billet_error_no_memory(error);
+    int result = billet_frame_unseal_to(fd, length, text, error);
+    if (result < 0)
+        return result;
     text[length] = '\0';
-    *bytes = text;
+    *bytes = billet_steal(text);
     return 0;
 }
 

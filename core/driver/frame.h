@@ -53,5 +53,7 @@ int billet_frame_sealed(const void *bytes, size_t length, int *fd, struct billet
 /* The bytes of a sealed memfd of exactly this length (free); class DRIVER when it is not one. */
 int billet_frame_unseal(int fd, size_t length, size_t limit, char **bytes,
                         struct billet_error *error);
+/* The same into length bytes of the caller's, which were bounded before. */
+int billet_frame_unseal_to(int fd, size_t length, char *bytes, struct billet_error *error);
 
 #endif

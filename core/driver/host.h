@@ -41,7 +41,7 @@ struct host_call {
     struct billet_config config;
     struct billet_values values;
     struct billet_strings memory;
-    char *secrets; /* locked; wiped at the end */
+    char *secrets; /* private pages; wiped at the end */
     size_t secrets_size;
     pthread_mutex_t lock; /* of what follows */
     json_t *facts;
@@ -65,8 +65,8 @@ int host_bad_answer(const struct host_call *call, struct billet_error *error, co
 /* host_exec.c */
 int host_exec(struct host_call *call, json_t **result, struct billet_error *error);
 
-/* host_config.c: settings and secrets of the frame into call->config. */
-int host_config(struct host_call *call, const json_t *body, int secrets_fd,
+/* host_config.c: settings and secrets of the frame into call->config; closes *secrets_fd. */
+int host_config(struct host_call *call, const json_t *body, int *secrets_fd,
                 struct billet_error *error);
 void host_config_free(struct host_call *call);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/private.h"
 #include "driver/host.h"
 #include "driver/operation.h"
 
@@ -20,6 +20,18 @@ static void
 free_diagnostics(struct billet_diagnostics *list)
 {
     billet_diagnostics_free(list);
+}
+
+static int
+take_secrets(struct host_call *call, int64_t size, int fd, struct billet_error *error)
+{
+    if (size < 0 || size > SECRETS_MAX)
+        return billet_error_set(error, BILLET_CLASS_INTERNAL, "internal", "bad secrets");
+    call->secrets = billet_private_take((size_t)size, true);
+    if (call->secrets == NULL)
+        return billet_error_no_memory(error);
+    call->secrets_size = (size_t)size;
+    return billet_frame_unseal_to(fd, call->secrets_size, call->secrets, error);
 }
 
 /* The value of a secret in the bytes the core sent: name NUL value NUL, repeated. */
@@ -71,7 +83,7 @@ place_secrets(struct host_call *call, struct billet_error *error)
 }
 
 int
-host_config(struct host_call *call, const json_t *body, int secrets_fd, struct billet_error *error)
+host_config(struct host_call *call, const json_t *body, int *secrets_fd, struct billet_error *error)
 {
     __attribute__((cleanup(free_settings))) struct billet_settings settings = BILLET_SETTINGS_INIT;
     __attribute__((cleanup(free_diagnostics))) struct billet_diagnostics diagnostics =
@@ -83,16 +95,12 @@ host_config(struct host_call *call, const json_t *body, int secrets_fd, struct b
 
     call->config.struct_size = sizeof(call->config);
     call->call.config = &call->config;
-    if (secrets_fd >= 0) {
-        int64_t size = billet_json_integer(body, "secrets", -1);
-        if (size < 0 || size > SECRETS_MAX)
-            return billet_error_set(error, BILLET_CLASS_INTERNAL, "internal", "bad secrets");
+    if (*secrets_fd >= 0) {
         int result =
-            billet_frame_unseal(secrets_fd, (size_t)size, SECRETS_MAX, &call->secrets, error);
+            take_secrets(call, billet_json_integer(body, "secrets", -1), *secrets_fd, error);
+        billet_close(secrets_fd);
         if (result < 0)
             return result;
-        call->secrets_size = (size_t)size;
-        mlock(call->secrets, call->secrets_size); /* best effort: swap is the fallback */
     }
     if (written == NULL)
         return 0; /* an operation without an environment */
@@ -123,10 +131,6 @@ void
 host_config_free(struct host_call *call)
 {
     billet_values_free(&call->values);
-    if (call->secrets != NULL) {
-        explicit_bzero(call->secrets, call->secrets_size);
-        munlock(call->secrets, call->secrets_size);
-        free(call->secrets);
-        call->secrets = NULL;
-    }
+    billet_private_give(call->secrets, call->secrets_size);
+    call->secrets = NULL;
 }

@@ -275,7 +275,7 @@ static const struct {
 };
 
 static int
-run(struct host_call *call, const json_t *body, int secrets_fd, json_t **result,
+run(struct host_call *call, const json_t *body, int *secrets_fd, json_t **result,
     struct billet_error *error)
 {
     const struct billet_driver *table = &call->host->loaded.table;
@@ -355,7 +355,7 @@ host_dispatch(struct host *host, struct billet_frame *frame)
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .facts = json_object(),
     };
-    int secrets_fd = -1;
+    cleanup_fd int secrets_fd = -1;
     int sent;
 
     if (call.number < 0) {
@@ -367,11 +367,12 @@ host_dispatch(struct host *host, struct billet_frame *frame)
                    : -BILLET_CLASS_INTERNAL;
     }
     if (json_object_get(frame->body, "secrets") != NULL && call.fd_count > 0)
-        secrets_fd = frame->fds[--call.fd_count];
+        secrets_fd = billet_steal_fd(&frame->fds[--call.fd_count]);
     int outcome = call.facts == NULL ? billet_error_no_memory(&error)
-                                     : run(&call, frame->body, secrets_fd, &result, &error);
-    sent = answer(&call, outcome, result, &error);
+                                     : run(&call, frame->body, &secrets_fd, &result, &error);
+    /* Before the core knows of the end: with the answer no value is here any more. */
     host_config_free(&call);
+    sent = answer(&call, outcome, result, &error);
     billet_strings_free(&call.memory);
     json_decref(call.facts);
     return sent;

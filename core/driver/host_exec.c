@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/wait.h>
@@ -151,35 +152,43 @@ start_watch(struct watch *watch, pthread_t *thread, struct billet_error *error)
 
 #define VARIABLE "env."
 
-/* Variables that hold secrets come as "env.NAME" beside the secrets of options; what the command
- * line or billet itself sets goes before them. *first: where they begin in the list. */
+/*
+ * Variables that hold secrets come as "env.NAME" beside the secrets of options; what the command
+ * line or billet itself sets goes before them. They never leave the pages that they came in: the
+ * NUL after a name becomes '=', and *list, the whole environment, points there. The list alone is
+ * the caller's to free.
+ */
 static bool
-add_secret_variables(const struct host_call *call, struct billet_strings *environment,
-                     size_t *first)
+add_secret_variables(struct host_call *call, const struct billet_strings *environment,
+                     const char ***list)
 {
-    const char *at = call->secrets;
-    const char *end = at != NULL ? at + call->secrets_size : NULL;
-    *first = environment->count;
-    while (at < end) {
-        const char *value = at + strnlen(at, (size_t)(end - at)) + 1;
+    char *end = call->secrets != NULL ? call->secrets + call->secrets_size : NULL;
+    size_t room = environment->count + 1;
+    for (const char *at = call->secrets; at < end; at += strnlen(at, (size_t)(end - at)) + 1)
+        room++;
+    const char **made = malloc(room * sizeof(*made));
+    if (made == NULL)
+        return false;
+    size_t count = 0;
+    while (count < environment->count) {
+        made[count] = environment->items[count];
+        count++;
+    }
+    for (char *at = call->secrets; at < end;) {
+        char *value = at + strnlen(at, (size_t)(end - at)) + 1;
         if (value >= end)
-            return true;
-        const char *next = value + strnlen(value, (size_t)(end - value)) + 1;
+            break;
+        char *next = value + strnlen(value, (size_t)(end - value)) + 1;
         if (next <= end && billet_text_starts(at, VARIABLE) &&
-            billet_strings_value(environment, at + strlen(VARIABLE)) == NULL &&
-            !billet_strings_format(environment, "%s=%s", at + strlen(VARIABLE), value))
-            return false;
+            billet_strings_value(environment, at + strlen(VARIABLE)) == NULL) {
+            value[-1] = '=';
+            made[count++] = at + strlen(VARIABLE);
+        }
         at = next;
     }
+    made[count] = NULL;
+    *list = made;
     return true;
-}
-
-/* The driver has handed them over by now. */
-static void
-wipe_variables(const struct billet_strings *environment, size_t first)
-{
-    for (size_t i = first; i < environment->count; i++)
-        explicit_bzero(environment->items[i], strlen(environment->items[i]));
 }
 
 int
@@ -201,10 +210,10 @@ host_exec(struct host_call *call, json_t **result, struct billet_error *error)
         !billet_message_get_exec(call->arguments, &args, &argv, &environment, &call->memory))
         return billet_error_set(error, BILLET_CLASS_INTERNAL, "internal",
                                 "malformed arguments of exec");
-    size_t first_secret;
-    if (!add_secret_variables(call, &environment, &first_secret))
+    cleanup_free const char **variables = NULL;
+    if (!add_secret_variables(call, &environment, &variables))
         return billet_error_no_memory(error);
-    args.environment = billet_strings_list(&environment);
+    args.environment = variables;
     if ((args.flags & ~(uint64_t)BILLET_EXEC_PTY) != 0)
         return billet_error_set(error, BILLET_CLASS_CONFIG, "value_invalid", "unknown exec flags");
     args.stdin_fd = call->fds[0];
@@ -221,7 +230,6 @@ host_exec(struct host_call *call, json_t **result, struct billet_error *error)
     int32_t returned = host->loaded.table.exec(&call->call, host->handle, &args, &filled, &said);
     wake(stop_fd);
     pthread_join(thread, NULL);
-    wipe_variables(&environment, first_secret);
     outcome = host_judge(call, returned, &said, error);
     if (outcome < 0)
         return outcome;

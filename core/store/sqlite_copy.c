@@ -256,5 +256,10 @@ sqlite_load_end(struct billet_store *store, int result, struct billet_error *err
     for (size_t i = 0; result == 0 && i < store->load_triggers.count; i++)
         result = sqlite_execute(store, store->load_triggers.items[i], "copy the store", error);
     forget_load(store);
-    return sqlite_end(store, result, error);
+    result = sqlite_end(store, result, error);
+    /* All of it into the one file, which somebody may carry away; else it is in the log beside it.
+     */
+    if (result == 0)
+        sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    return result;
 }

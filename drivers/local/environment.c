@@ -2,6 +2,7 @@
 #include "environment.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@ is_inherited(const char *entry, size_t name)
     return false;
 }
 
-static char **
+static const char **
 find(const struct local_environment *environment, const char *name, size_t length)
 {
     for (size_t i = 0; i < environment->count; i++)
@@ -36,34 +37,52 @@ find(const struct local_environment *environment, const char *name, size_t lengt
     return NULL;
 }
 
-/* Take an owned entry in, replacing one of the same name from index first_replaceable on. */
 static bool
-put(struct local_environment *environment, char *entry, size_t first_replaceable)
+append(struct local_environment *environment, const char *entry)
 {
-    if (entry == NULL)
-        return false;
-    char **old = find(environment, entry, strcspn(entry, "="));
-    if (old != NULL) {
-        if ((size_t)(old - environment->entries) < first_replaceable) {
-            free(entry);
-            return true;
-        }
-        free(*old);
-        *old = entry;
-        return true;
-    }
     if (environment->count + 2 > environment->capacity) {
         size_t capacity = environment->capacity == 0 ? 32 : environment->capacity * 2;
-        char **entries = realloc(environment->entries, capacity * sizeof(*entries));
-        if (entries == NULL) {
-            free(entry);
+        const char **entries = realloc(environment->entries, capacity * sizeof(*entries));
+        if (entries == NULL)
             return false;
-        }
         environment->entries = entries;
         environment->capacity = capacity;
     }
     environment->entries[environment->count++] = entry;
     environment->entries[environment->count] = NULL;
+    return true;
+}
+
+/* Take an owned entry in, unless there is one of its name. */
+static bool
+put(struct local_environment *environment, char *entry)
+{
+    if (entry == NULL)
+        return false;
+    if (find(environment, entry, strcspn(entry, "=")) != NULL) {
+        free(entry);
+        return true;
+    }
+    if (append(environment, entry))
+        return true;
+    free(entry);
+    return false;
+}
+
+/* Entries that stay the caller's, since they may hold secrets; a later one of a name replaces an
+ * earlier. */
+static bool
+borrow(struct local_environment *environment, const char *const *additions)
+{
+    environment->borrowed_from = environment->count;
+    for (size_t i = 0; additions != NULL && additions[i] != NULL; i++) {
+        const char **old = find(environment, additions[i], strcspn(additions[i], "="));
+        if (old == NULL && !append(environment, additions[i]))
+            return false;
+        if (old != NULL && (size_t)(old - environment->entries) >= environment->borrowed_from)
+            *old = additions[i];
+    }
+    environment->borrowed_to = environment->count;
     return true;
 }
 
@@ -95,33 +114,27 @@ put_labels(struct local_environment *environment, const struct billet_identity *
     };
     for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
         if ((labels[i].always || labels[i].value[0] != '\0') &&
-            !put(environment, join(labels[i].name, labels[i].value), 0))
+            !put(environment, join(labels[i].name, labels[i].value)))
             return false;
-    return put(environment, strdup(exec_label), 0);
+    return put(environment, strdup(exec_label));
 }
 
 static bool
 put_all(const struct billet_call *call, const char *const *additions, const char *exec_label,
         struct local_environment *environment)
 {
-    if (!put_labels(environment, call->identity, exec_label))
+    const char *path = billet_config_string(call->config, "search_path", NULL);
+    if (!put_labels(environment, call->identity, exec_label) || !borrow(environment, additions))
         return false;
-    size_t labels = environment->count;
+    if (path != NULL && !put(environment, join("PATH", path)))
+        return false;
     for (char **entry = environ; entry != NULL && *entry != NULL; entry++) {
         size_t name = strcspn(*entry, "=");
         if ((*entry)[name] == '=' && is_inherited(*entry, name) &&
-            !put(environment, strdup(*entry), labels))
+            !put(environment, strdup(*entry)))
             return false;
     }
-    const char *path = billet_config_string(call->config, "search_path", NULL);
-    if (path == NULL && find(environment, "PATH", 4) == NULL)
-        path = DEFAULT_PATH;
-    if (path != NULL && !put(environment, join("PATH", path), labels))
-        return false;
-    for (size_t i = 0; additions != NULL && additions[i] != NULL; i++)
-        if (!put(environment, strdup(additions[i]), labels))
-            return false;
-    return true;
+    return put(environment, join("PATH", DEFAULT_PATH));
 }
 
 int
@@ -144,7 +157,8 @@ void
 local_environment_free(struct local_environment *environment)
 {
     for (size_t i = 0; i < environment->count; i++)
-        free(environment->entries[i]);
+        if (i < environment->borrowed_from || i >= environment->borrowed_to)
+            free((char *)(uintptr_t)environment->entries[i]);
     free(environment->entries);
     *environment = (struct local_environment){0};
 }
@@ -152,6 +166,6 @@ local_environment_free(struct local_environment *environment)
 const char *
 local_environment_get(const struct local_environment *environment, const char *name)
 {
-    char **entry = find(environment, name, strlen(name));
+    const char **entry = find(environment, name, strlen(name));
     return entry != NULL ? *entry + strlen(name) + 1 : NULL;
 }

@@ -10,14 +10,17 @@
 #include <billet/driver.h>
 
 struct local_environment {
-    char **entries; /* NULL-terminated, labels first */
+    const char **entries; /* NULL-terminated: labels, additions, what was inherited */
     size_t count;
     size_t capacity;
+    size_t borrowed_from; /* the additions, which are not copied: they may hold secrets */
+    size_t borrowed_to;
 };
 
 /* HOME PATH USER LOGNAME SHELL LANG LC_* TZ TERM of this process (PATH from the option path if
  * set), then additions in order, a later one replacing an earlier of the same name;
- * BILLET_LEASE_ID, BILLET_EXEC_ID and the other labels cannot be replaced. */
+ * BILLET_LEASE_ID, BILLET_EXEC_ID and the other labels cannot be replaced. The additions must live
+ * as long as *environment. */
 int local_environment_make(const struct billet_call *call, const char *const *additions,
                            const char *exec_label, struct local_environment *environment,
                            struct billet_error *error);

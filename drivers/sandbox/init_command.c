@@ -302,18 +302,21 @@ begin(const struct supervised *self)
         mmap(NULL, sizeof(*order), PROT_READ, MAP_PRIVATE, fds[0], 0);
     if (order == MAP_FAILED)
         broken(self, "cannot read the order", errno);
-    if ((order->flags & SANDBOX_PTY) != 0) {
+    bool pty = (order->flags & SANDBOX_PTY) != 0;
+    if (pty) {
         for (int i = 1; i < SANDBOX_EXEC_FDS; i++)
             close(fds[i]);
         fds[1] = fds[2] = fds[3] = make_terminal(self, order);
     }
+    /* The page has variables too, which may be secrets. */
+    munmap((void *)(uintptr_t)order, sizeof(*order));
     if (!hand_over(self->pair, fds))
         broken(self, "the command's process ended before it began", 0);
     struct sandbox_message started = {.type = SANDBOX_STARTED, .value = self->child};
     inside_say(self->driver, &started, -1, false);
     close(fds[0]);
     close(fds[1]);
-    if ((order->flags & SANDBOX_PTY) == 0) {
+    if (!pty) {
         close(fds[2]);
         close(fds[3]);
     }

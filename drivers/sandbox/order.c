@@ -83,6 +83,8 @@ write_down(void *header, size_t size, uint32_t *whole, struct sandbox_strings *s
         result =
             billet_fail_errno(error, BILLET_CLASS_CAPACITY, "out_of_memory",
                               bytes == NULL ? ENOMEM : errno, "cannot write down the %s", name);
+    if (bytes != NULL)
+        explicit_bzero(bytes, total);
     free(bytes);
     sandbox_strings_free(strings);
     return result;

@@ -20,6 +20,15 @@
 
 /* ---- strings ---------------------------------------------------------------- */
 
+/* It may hold variables of a command, which may be secrets. */
+static void
+drop(char *bytes, size_t capacity)
+{
+    if (bytes != NULL)
+        explicit_bzero(bytes, capacity);
+    free(bytes);
+}
+
 void
 sandbox_strings_add(struct sandbox_strings *list, const char *text)
 {
@@ -28,11 +37,14 @@ sandbox_strings_add(struct sandbox_strings *list, const char *text)
         return;
     if (size > list->capacity - list->length) {
         size_t capacity = (list->capacity + size) * 2 + 1024;
-        char *bytes = realloc(list->bytes, capacity);
+        char *bytes = malloc(capacity);
         if (bytes == NULL) {
             list->failed = true;
             return;
         }
+        if (list->length > 0)
+            memcpy(bytes, list->bytes, list->length);
+        drop(list->bytes, list->capacity);
         list->bytes = bytes;
         list->capacity = capacity;
     }
@@ -58,7 +70,7 @@ sandbox_strings_format(struct sandbox_strings *list, const char *format, ...)
 void
 sandbox_strings_free(struct sandbox_strings *list)
 {
-    free(list->bytes);
+    drop(list->bytes, list->capacity);
     *list = (struct sandbox_strings){0};
 }
 

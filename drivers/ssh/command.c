@@ -163,6 +163,7 @@ send_header(struct execution *execution, struct billet_error *error)
             ? billet_fail(error, BILLET_CLASS_CAPACITY, "out_of_memory", "out of memory")
             : ssh_keeper_ask(execution->keeper, request.bytes, 0, &answer, NULL, NULL, error);
     ssh_text_free(&request);
+    ssh_text_free(&execution->header);
     return status > 0 ? billet_fail(error, BILLET_CLASS_UNAVAILABLE, "ssh_remote_failed",
                                     "the host gave an answer that is not understood")
                       : status;
@@ -340,10 +341,13 @@ send_more_header(struct execution *execution)
         return;
     }
     execution->header_sent += (size_t)put;
-    if (execution->header_sent == execution->header.length)
-        /* From here the pipe carries the caller's input. */
+    if (execution->header_sent == execution->header.length) {
+        /* It may hold secrets, and is not wanted any more. From here the pipe carries the caller's
+         * input. */
+        ssh_text_free(&execution->header);
         ssh_stream_begin(&execution->in, execution->args->stdin_fd, false,
                          billet_take_fd(&execution->to), true, NULL);
+    }
 }
 
 /* The end of the input is passed on once all of it is. */

@@ -60,21 +60,37 @@ signal_fd(int fd)
 
 /* ---- frames to the guest --------------------------------------------------------------------- */
 
+/* What was queued may hold variables of a command, which may be secrets. */
+static void
+drop_queue(struct ssh_guest *guest)
+{
+    if (guest->queue_end > 0)
+        explicit_bzero(guest->queue, guest->queue_end);
+    free(guest->queue);
+    guest->queue = NULL;
+    guest->queue_start = guest->queue_end = guest->queue_capacity = 0;
+}
+
 static bool
 queue_bytes(struct ssh_guest *guest, const uint8_t *bytes, size_t size)
 {
     size_t held = guest->queue_end - guest->queue_start;
     if (guest->queue_start > 0 && guest->queue_capacity - guest->queue_end < size) {
         memmove(guest->queue, guest->queue + guest->queue_start, held);
+        explicit_bzero(guest->queue + held, guest->queue_start);
         guest->queue_start = 0;
         guest->queue_end = held;
     }
     if (guest->queue_capacity - guest->queue_end < size) {
         size_t wanted = 2 * held > held + size ? 2 * held : held + size;
-        uint8_t *grown = wanted <= QUEUE_MAX ? realloc(guest->queue, wanted) : NULL;
+        uint8_t *grown = wanted <= QUEUE_MAX ? malloc(wanted) : NULL;
         if (grown == NULL)
             return false;
+        if (held > 0)
+            memcpy(grown, guest->queue + guest->queue_start, held);
+        drop_queue(guest);
         guest->queue = grown;
+        guest->queue_end = held;
         guest->queue_capacity = wanted;
     }
     memcpy(guest->queue + guest->queue_end, bytes, size);
@@ -97,13 +113,12 @@ flush_queue(struct ssh_guest *guest)
             return;
         guest->queue_start += (size_t)put;
     }
-    guest->queue_start = guest->queue_end = 0;
     /* One large command is no reason to hold its bytes for ever. */
-    if (guest->queue_capacity > (1u << 20)) {
-        free(guest->queue);
-        guest->queue = NULL;
-        guest->queue_capacity = 0;
-    }
+    if (guest->queue_capacity > (1u << 20))
+        drop_queue(guest);
+    else if (guest->queue_end > 0)
+        explicit_bzero(guest->queue, guest->queue_end);
+    guest->queue_start = guest->queue_end = 0;
 }
 
 int
@@ -489,7 +504,7 @@ end_guest(struct ssh_guest *guest)
     billet_close_fd(&guest->from);
     billet_close_fd(&guest->wake_fd);
     billet_guest_decoder_free(&guest->decoder);
-    free(guest->queue);
+    drop_queue(guest);
     pthread_mutex_destroy(&guest->writing);
     pthread_mutex_destroy(&guest->lock);
     free(guest);

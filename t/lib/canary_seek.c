@@ -6,9 +6,10 @@
  *
  * usage: canary-seek VALUES PATH...       in all files below the paths
  *        canary-seek --memory VALUES PID  in what an image of the process would hold (gcore's,
- * say): all that can be read and is not left out of core files canary-seek --watch VALUES STOP  in
- * the environment and arguments of every process, again and again, until the file STOP is there (or
- * 240 s)
+ *            say): all that can be read and is not left out of core files
+ *        canary-seek --all-memory VALUES PID  in all that can be read of it
+ *        canary-seek --watch VALUES STOP  in the environment and arguments of every process, again
+ *            and again, until the file STOP is there (or 240 s)
  *
  * VALUES has a line "KIND VALUE RANDOM-PART" for each. A hit is a line "KIND FORM PLACE"; the last
  * line is "sought N". Of processes with CANARY_WORKLOAD in their environment none is a hit: they
@@ -201,7 +202,7 @@ seek_mapping(int fd, unsigned long from, unsigned long to, const char *place)
 }
 
 static void
-seek_memory(const char *pid)
+seek_memory(const char *pid, bool all)
 {
     char path[64], line[512], place[600] = "";
     unsigned long from = 0, to = 0, a, b;
@@ -219,7 +220,7 @@ seek_memory(const char *pid)
             snprintf(mode, sizeof(mode), "%s", is_mode);
             snprintf(place, sizeof(place), "memory %.*s", (int)strcspn(line, "\n"), line);
         } else if (strncmp(line, "VmFlags:", 8) == 0 && mode[0] == 'r' &&
-                   strstr(line, " dd") == NULL) {
+                   (all || strstr(line, " dd") == NULL)) {
             seek_mapping(fd, from, to, place);
         }
     }
@@ -231,13 +232,14 @@ int
 main(int argc, char **argv)
 {
     bool watch = argc > 1 && strcmp(argv[1], "--watch") == 0;
-    bool memory = argc > 1 && strcmp(argv[1], "--memory") == 0;
+    bool all = argc > 1 && strcmp(argv[1], "--all-memory") == 0;
+    bool memory = all || (argc > 1 && strcmp(argv[1], "--memory") == 0);
     if (argc < 3 + watch + memory || sodium_init() < 0)
         return 2;
     alarm(240);
     read_values(argv[1 + watch + memory]);
     if (memory)
-        seek_memory(argv[3]);
+        seek_memory(argv[3], all);
     else if (watch)
         do {
             seek_processes();

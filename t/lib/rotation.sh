@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh disable=SC2154
+# rotation.sh - billet key rotate, killed at its system calls, while somebody reads secrets. After
+# tap.sh and verbs.sh; the store is what store_url says, and is there.
+
+# The readers' account is in files: they run in the background. Each secret in turn, its value compared.
+read_for_ever() {
+    reads=0
+    while [ ! -e "$scratch/enough" ]; do
+        for reader_name in s1 s2 s3 s4 s5 s6; do
+            if ! isolated "$billet_program" secret show "$reader_name" --to-fd 3 \
+                3>"$scratch/read" >/dev/null 2>"$scratch/read.err" ||
+                ! cmp -s "$scratch/read" "$scratch/value.$reader_name"; then
+                echo "$reader_name: $(cat "$scratch/read.err")" >>"$scratch/failed-reads"
+            fi
+            reads=$((reads + 1))
+        done
+    done
+    echo "$reads" >"$scratch/reads"
+}
+
+# rotation_crashes POINTS [--every-call]: the calls that change something, or with the option all system
+# calls, are numbered, and so many of them, spread evenly, are points; "all": each.
+rotation_crashes() {
+    crash_at=$top_builddir/t/crash-at
+    [ -x "$crash_at" ] || skip_all "needs t/crash-at, which make check builds"
+    billet key init
+    first=$stdout
+    for name in s1 s2 s3 s4 s5 s6; do
+        printf 'the value of %s' "$name" >"$scratch/value.$name"
+        billet secret set "$name" --from-file "$scratch/value.$name"
+        printf 'the second value of %s' "$name" >"$scratch/value.$name"
+        isolated "$billet_program" secret rotate "$name" <"$scratch/value.$name" >/dev/null 2>&1
+    done
+    tap_run isolated "$crash_at" count ${2:+"$2"} "$billet_program" key rotate
+    like "$stdout" '^ended with 0 after [1-9][0-9]*$' "a rotation that nobody disturbs"
+    calls=${stdout##* }
+    [ "$1" = all ] && step=1 || step=$(((calls + $1 - 1) / $1))
+    # Which of them changes from run to run.
+    point=$((1 + $$ % step))
+    read_for_ever &
+    reader=$!
+    kills=0
+    while [ "$point" -le "$calls" ]; do
+        tap_run isolated "$crash_at" "$point" ${2:+"$2"} "$billet_program" key rotate
+        killed=$stdout
+        case $killed in
+        "killed at "*) kills=$((kills + 1)) ;;
+        "ended with 0 "*) ;;
+        *) fail "the call $point of a rotation: $killed $stderr" ;;
+        esac
+        billet secret verify
+        [ "$stdout" = "12 open, 0 do not" ] || fail "$killed, point $point: $stdout $stderr"
+        billet key rotate
+        [ "$status" = 0 ] || fail "$killed, point $point: the next rotation fails: $stderr"
+        # A key that was only replaced says that the one before was not left half-way.
+        billet key list --json
+        [ "$(grep -c '"state": "decrypt"' "$scratch/stdout")" = 0 ] || fail "$killed, point $point: it does not complete"
+        point=$((point + step))
+    done
+    : >"$scratch/enough"
+    wait "$reader"
+    ok "killed at $kills points of $calls" test "$kills" -ge 3
+    is "$(head -n 5 "$scratch/failed-reads" 2>/dev/null)" "" "no read failed meanwhile"
+    ok "of $(cat "$scratch/reads")" test "$(cat "$scratch/reads")" -gt "$kills"
+    billet key list --json
+    is "$(grep -c '"state": "active"' "$scratch/stdout")" 1 "one key is active"
+    unlike "$(grep -B 3 '"state": "active"' "$scratch/stdout")" "$first" "which is not the first"
+    billet secret verify
+    is "$stdout" "12 open, 0 do not" "every secret opens"
+    billet audit verify
+    is "$status" 0 "and every read is on record"
+}
