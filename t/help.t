@@ -12,7 +12,7 @@ is "$status/$stderr" 0/ "--help succeeds"
 overview=$stdout
 verbs=$(printf '%s\n' "$overview" | sed -n 's/^  \([a-z]*\( [a-z]*\)\{0,1\}\)   *[A-Z].*/\1/p' | sed 's/ *$//')
 for verb in run exec shell 'driver list' 'driver show' 'driver schema' 'driver probe' 'env create' 'env list' \
-    'env show' 'env edit' 'env probe' 'env archive' 'env drain' 'env undrain' 'env delete' 'lease acquire' 'lease list' 'lease show' \
+    'env show' 'env edit' 'env probe' 'env trust' 'env archive' 'env drain' 'env undrain' 'env delete' 'lease acquire' 'lease list' 'lease show' \
     'lease release' 'lease destroy' 'lease reap' janitor status 'audit list' 'config check' 'config show' doctor 'db status' 'db check' \
     'secret set' 'secret list' 'secret show' 'secret rotate' 'secret usage' 'secret bind' 'secret unbind' 'secret enable' \
     'secret disable' 'secret verify' 'secret rm' 'audit verify' 'key init' 'key list' 'key rotate' 'key export' 'key import'; do

@@ -104,7 +104,8 @@ complete_argument(struct cli_completion *completion)
     else if (is_verb(completion, "env edit") || is_verb(completion, "env archive") ||
              is_verb(completion, "env delete"))
         cli_offer_environments(completion, true);
-    else if (is_verb(completion, "env show") || is_verb(completion, "env probe"))
+    else if (is_verb(completion, "env show") || is_verb(completion, "env probe") ||
+             is_verb(completion, "env trust"))
         cli_offer_environments(completion, false);
     else if (is_verb(completion, "config check"))
         puts(":files");

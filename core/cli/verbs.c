@@ -8,7 +8,7 @@ extern const struct cli_command cli_run, cli_exec, cli_shell, cli_push, cli_pull
 extern const struct cli_command cli_driver_list, cli_driver_show, cli_driver_schema,
     cli_driver_probe;
 extern const struct cli_command cli_env_create, cli_env_list, cli_env_show, cli_env_edit,
-    cli_env_probe, cli_env_archive, cli_env_drain, cli_env_undrain, cli_env_delete;
+    cli_env_probe, cli_env_trust, cli_env_archive, cli_env_drain, cli_env_undrain, cli_env_delete;
 extern const struct cli_command cli_lease_acquire, cli_lease_list, cli_lease_show,
     cli_lease_release, cli_lease_destroy, cli_lease_reap, cli_janitor, cli_status;
 extern const struct cli_command cli_secret_set, cli_secret_list, cli_secret_show, cli_secret_rotate,
@@ -38,6 +38,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_env_show,
     &cli_env_edit,
     &cli_env_probe,
+    &cli_env_trust,
     &cli_env_archive,
     &cli_env_drain,
     &cli_env_undrain,

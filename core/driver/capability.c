@@ -19,6 +19,7 @@ const struct billet_capability billet_capabilities[] = {
     {BILLET_CAN_CONTROL_NETWORK, "control_network", "", 0, "network access can be taken away"},
     {BILLET_CAN_LIMIT, "limit", "", 0, "memory and processes can be limited"},
     {BILLET_CAN_CONFINE, "confine", "", 0, "the workload is kept from this machine"},
+    {BILLET_CAN_TRUST, "trust", "trust", 0, "the keys of its hosts can be looked at and kept"},
     {0, NULL, NULL, 0, NULL},
 };
 

@@ -67,7 +67,7 @@ int billet_driver_pid(const struct billet_driver_client *client);
 bool billet_driver_alive(const struct billet_driver_client *client);
 
 /* While fd is readable (-1: never; stays the caller's), waiting for the greeting, check_config,
- * probe, acquire, resume, list, realize and dump end early, with class CANCELLED and code
+ * probe, acquire, resume, list, realize, dump and trust end early, with class CANCELLED and code
  * cancelled: the driver is told to give up, and a host that has not answered after 2 s is killed.
  * What the call had done by then is unknown, as after a deadline. An answer of success is success.
  * release and destroy are never interrupted. */
@@ -139,6 +139,13 @@ int billet_driver_realize(struct billet_driver_client *client,
                           struct billet_error *error);
 int billet_driver_dump(struct billet_driver_client *client, const struct billet_driver_call *call,
                        json_t **facts, struct billet_error *error);
+
+/* forget: take back what is known; else look, and keep the keys whose fingerprints are in accept
+ * (NULL-terminated). CONFIG with unsupported_environment when the driver knows no host keys. */
+typedef void billet_driver_key_visit(const struct billet_host_key *key, void *context);
+int billet_driver_trust(struct billet_driver_client *client, const struct billet_driver_call *call,
+                        bool forget, const char *const *accept, billet_driver_key_visit *visit,
+                        void *context, struct billet_error *error);
 
 /* exec does not block: begin it, poll the fd of billet_driver_poll_fd for POLLIN together with
  * whatever else the caller pumps, call billet_driver_exec_step when it is readable or at least each

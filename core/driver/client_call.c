@@ -143,6 +143,14 @@ take_event(struct billet_driver_client *client, const json_t *body, int64_t numb
         events->resource(&resource, events->context);
         return NULL;
     }
+    if (strcmp(kind, "host_key") == 0 && events != NULL && events->key != NULL) {
+        cleanup_strings struct billet_strings memory = BILLET_STRINGS_INIT;
+        struct billet_host_key key;
+        if (!billet_message_get_host_key(body, &key, &memory))
+            return "a malformed host key";
+        events->key(&key, events->context);
+        return NULL;
+    }
     if (strcmp(kind, "started") == 0 && client->exec_call == number) {
         int64_t pid = billet_json_integer(body, "pid", 0);
         if (pid < 0)
@@ -510,4 +518,24 @@ billet_driver_dump(struct billet_driver_client *client, const struct billet_driv
         return client_bad_answer(client, "dump", "malformed facts", error);
     *facts = json_incref(json_object_get(result, "facts"));
     return 0;
+}
+
+int
+billet_driver_trust(struct billet_driver_client *client, const struct billet_driver_call *call,
+                    bool forget, const char *const *accept, billet_driver_key_visit *visit,
+                    void *context, struct billet_error *error)
+{
+    struct client_events events = {.key = visit, .context = context};
+    cleanup_json json_t *result = NULL;
+    int ready = client_ready(client, "trust", error);
+    if (ready < 0)
+        return ready;
+    if (!offers(client, BILLET_OPERATION_trust))
+        return unsupported(client, "look at host keys: it has none", error);
+    json_t *arguments = json_pack("{s:b}", "forget", forget);
+    if (arguments != NULL && !billet_message_set_list(arguments, "accept", accept)) {
+        json_decref(arguments);
+        arguments = NULL;
+    }
+    return ask(client, BILLET_OPERATION_trust, call, arguments, NULL, 0, &events, &result, error);
 }

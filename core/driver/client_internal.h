@@ -35,6 +35,7 @@ struct billet_driver_client {
 struct client_events {
     billet_driver_check_visit *check;
     billet_driver_resource_visit *resource;
+    billet_driver_key_visit *key;
     void *context;
 };
 

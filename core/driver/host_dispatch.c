@@ -236,6 +236,22 @@ run_realize(struct host_call *call, json_t **result, struct billet_error *error)
     return 0;
 }
 
+static int
+run_trust(struct host_call *call, json_t **result, struct billet_error *error)
+{
+    cleanup_strings struct billet_strings accept = BILLET_STRINGS_INIT;
+    struct billet_error said = BILLET_ERROR_INIT;
+    struct billet_trust args = {
+        .struct_size = sizeof(args),
+        .flags = billet_json_boolean(call->arguments, "forget", false) ? BILLET_TRUST_FORGET : 0};
+    (void)result;
+    if (!billet_json_list(call->arguments, "accept", &accept))
+        return malformed(call, error);
+    args.accept = billet_strings_list(&accept);
+    return host_judge(call, call->host->loaded.table.trust(&call->call, &args, &said), &said,
+                      error);
+}
+
 /* How each operation is run, whether its callback must be there, and whether it needs a lease (1),
  * must not have one (-1), or does not care (0). signal comes during exec only; files go through
  * exec so far. */
@@ -255,6 +271,7 @@ static const struct {
     [BILLET_OPERATION_realize] = {run_realize, true, 1, true},
     [BILLET_OPERATION_exec] = {host_exec, true, 1, true},
     [BILLET_OPERATION_dump] = {run_dump, false, 0, false},
+    [BILLET_OPERATION_trust] = {run_trust, true, 0, false},
 };
 
 static int

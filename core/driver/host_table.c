@@ -89,6 +89,23 @@ host_resource(const struct billet_call *driver_call, const struct billet_resourc
 }
 
 static void
+host_key(const struct billet_call *driver_call, const struct billet_host_key *key)
+{
+    struct host_call *call = driver_call->context;
+    struct billet_host_key copy = {0};
+    if (call->operation != BILLET_OPERATION_trust)
+        return host_call_misuse(call, "reported a host key outside of trust");
+    memcpy(&copy, key, key->struct_size < sizeof(copy) ? (size_t)key->struct_size : sizeof(copy));
+    if (!billet_host_key_is_valid(&copy))
+        return host_call_misuse(call, "reported a host key without host, fingerprint or state");
+    json_t *body = billet_message_host_key(&copy);
+    if (body != NULL && json_object_set_new(body, "event", json_string("host_key")) == 0 &&
+        billet_json_set_integer(body, "call", call->number))
+        tell(call->host, json_incref(body));
+    json_decref(body);
+}
+
+static void
 host_fact(const struct billet_call *driver_call, const char *key, const char *value)
 {
     struct host_call *call = driver_call->context;
@@ -134,5 +151,6 @@ host_table_fill(struct host *host)
         .resource = host_resource,
         .fact = host_fact,
         .started = host_started,
+        .host_key = host_key,
     };
 }

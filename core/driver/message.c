@@ -10,6 +10,7 @@
 #include "base/text.h"
 
 #define NAME_MAX_BYTES 4096 /* ids, names, origins */
+#define HOST_MAX_BYTES 300  /* of a host with its port */
 #define VALUE_MAX_BYTES (1024 * 1024)
 
 const char *
@@ -271,6 +272,49 @@ billet_message_get_resource(const json_t *value, struct billet_resource *resourc
     resource->fence = (uint64_t)fence;
     resource->generation = (uint64_t)generation;
     return true;
+}
+
+json_t *
+billet_message_host_key(const struct billet_host_key *key)
+{
+    return json_pack("{s:s, s:s, s:s, s:o, s:i}", "host", key->host, "type", key->type,
+                     "fingerprint", key->fingerprint, "file", billet_json_bytes(key->file), "state",
+                     key->state);
+}
+
+static bool
+is_word(const char *text, size_t longest)
+{
+    size_t length = text != NULL ? strnlen(text, longest + 1) : 0;
+    if (length == 0 || length > longest)
+        return false;
+    for (const char *at = text; *at != '\0'; at++)
+        if (*at <= ' ' || *at > '~')
+            return false;
+    return true;
+}
+
+bool
+billet_host_key_is_valid(const struct billet_host_key *key)
+{
+    return is_word(key->host, HOST_MAX_BYTES) && is_word(key->type, HOST_MAX_BYTES) &&
+           is_word(key->fingerprint, HOST_MAX_BYTES) && key->file != NULL &&
+           strlen(key->file) <= NAME_MAX_BYTES && key->state >= BILLET_KEY_KNOWN &&
+           key->state <= BILLET_KEY_REMOVED;
+}
+
+bool
+billet_message_get_host_key(const json_t *value, struct billet_host_key *key,
+                            struct billet_strings *memory)
+{
+    *key = (struct billet_host_key){
+        .struct_size = sizeof(*key),
+        .host = billet_json_string(value, "host", NULL),
+        .type = billet_json_string(value, "type", NULL),
+        .fingerprint = billet_json_string(value, "fingerprint", NULL),
+        .file = billet_message_get_bytes(value, "file", NAME_MAX_BYTES, memory),
+    };
+    return get_int(value, "state", &key->state) && billet_host_key_is_valid(key);
 }
 
 bool

@@ -58,6 +58,12 @@ json_t *billet_message_resource(const struct billet_resource *resource);
 bool billet_message_get_resource(const json_t *value, struct billet_resource *resource,
                                  struct billet_strings *memory);
 
+json_t *billet_message_host_key(const struct billet_host_key *key);
+bool billet_message_get_host_key(const json_t *value, struct billet_host_key *key,
+                                 struct billet_strings *memory);
+/* Printable text within bounds, a fingerprint, and a state that there is. */
+bool billet_host_key_is_valid(const struct billet_host_key *key);
+
 /* Facts: an object of UTF-8 strings within the bounds above. */
 bool billet_facts_are_valid(const json_t *facts);
 /* Non-empty, shorter than BILLET_REF_MAX, no control bytes, UTF-8. */

@@ -586,6 +586,54 @@ dump(const struct billet_call *call, struct billet_error *error)
     return fake_script_after(call, "dump", "/", &answer, error) ? answer : 0;
 }
 
+/* The one key of the pretended host; what the file holds is what is known. */
+static int
+trust(const struct billet_call *call, const struct billet_trust *args, struct billet_error *error)
+{
+    static const char fingerprint[] = "SHA256:fakefakefakefakefakefakefakefakefakefakefak";
+    char directory[4096];
+    char path[4200];
+    char known[sizeof(fingerprint)] = "";
+    int32_t answer = 0;
+    int outcome = open_directory(call, directory, error);
+    if (outcome < 0)
+        return outcome;
+    if (fake_script_before(call, "trust", directory, &answer, error))
+        return answer;
+    snprintf(path, sizeof(path), "%s/known", directory);
+    struct billet_host_key key = {.struct_size = sizeof(key),
+                                  .host = "fake:22",
+                                  .type = "fake",
+                                  .fingerprint = fingerprint,
+                                  .file = path,
+                                  .state = BILLET_KEY_NEW};
+    FILE *file = fopen(path, "re");
+    if (file != NULL) {
+        if (fgets(known, sizeof(known), file) != NULL)
+            key.state = strcmp(known, fingerprint) == 0 ? BILLET_KEY_KNOWN : BILLET_KEY_CHANGED;
+        fclose(file);
+    }
+    if ((args->flags & BILLET_TRUST_FORGET) != 0) {
+        if (key.state == BILLET_KEY_NEW)
+            return 0;
+        key.fingerprint = known;
+        key.state = BILLET_KEY_REMOVED;
+        unlink(path);
+    }
+    for (const char *const *at = args->accept; *at != NULL; at++) {
+        if (key.state == BILLET_KEY_KNOWN || strcmp(*at, fingerprint) != 0)
+            continue;
+        file = fopen(path, "we");
+        if (file == NULL || fputs(fingerprint, file) < 0 || fclose(file) != 0)
+            return fake_fail(error, BILLET_CLASS_UNAVAILABLE, "io_failed", "cannot write %s: %s",
+                             path, strerror(errno));
+        key.state = BILLET_KEY_ADDED;
+        break;
+    }
+    host->host_key(call, &key);
+    return fake_script_after(call, "trust", directory, &answer, error) ? answer : 0;
+}
+
 static const struct billet_driver table = {
     .struct_size = sizeof(table),
     .abi_major = BILLET_ABI_MAJOR,
@@ -598,7 +646,8 @@ static const struct billet_driver table = {
     .options = options,
     .option_count = sizeof(options) / sizeof(options[0]),
     .capabilities = BILLET_CAN_STREAM_STDIN | BILLET_CAN_BINARY | BILLET_CAN_SIGNAL |
-                    BILLET_CAN_RESUME | BILLET_CAN_LABEL | BILLET_CAN_SHARE_FILES,
+                    BILLET_CAN_RESUME | BILLET_CAN_LABEL | BILLET_CAN_SHARE_FILES |
+                    BILLET_CAN_TRUST,
     .workspace_modes = 1u << BILLET_WORKSPACE_NONE | 1u << BILLET_WORKSPACE_IN_PLACE |
                        1u << BILLET_WORKSPACE_BIND | 1u << BILLET_WORKSPACE_COPY,
     .check_config = check_config,
@@ -612,9 +661,10 @@ static const struct billet_driver table = {
     .exec = exec,
     .signal = deliver_signal,
     .dump = dump,
+    .trust = trust,
 };
 
-BILLET_DRIVER("fake", "1.0", 0)
+BILLET_DRIVER("fake", "1.0", 1)
 {
     (void)error;
     host = the_host;

@@ -21,7 +21,7 @@
 
 static const char *const operations[] = {"check_config", "probe",   "acquire", "resume",
                                          "release",      "destroy", "list",    "realize",
-                                         "exec",         "dump",    NULL};
+                                         "exec",         "dump",    "trust",   NULL};
 
 static const char *const class_names[] = {"none",     "config",   "auth",    "unavailable",
                                           "capacity", "lost",     "timeout", "cancelled",

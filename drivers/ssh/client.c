@@ -92,7 +92,7 @@ ssh_place_make(struct ssh_place *place, struct billet_error *error)
 void
 ssh_place_remove(struct ssh_place *place)
 {
-    static const char *const names[] = {"c", "a"};
+    static const char *const names[] = {"c", "a", "k"};
     char path[128];
     if (place->directory[0] == '\0')
         return;
@@ -247,6 +247,29 @@ put_common(struct arguments *arguments, const struct ssh_settings *settings,
     put(arguments, "-oControlMaster=no");
 }
 
+struct hop {
+    char text[256];
+    const char *user; /* NULL: as the client decides */
+    const char *name;
+    const char *port;
+};
+
+/* "[user@]host[:port]", which was checked. */
+static void
+read_hop(const char *text, struct hop *hop)
+{
+    snprintf(hop->text, sizeof(hop->text), "%s", text);
+    char *colon = strrchr(hop->text, ':');
+    char *at = strchr(hop->text, '@');
+    if (colon != NULL)
+        *colon = '\0';
+    if (at != NULL)
+        *at = '\0';
+    hop->port = colon != NULL ? colon + 1 : "22";
+    hop->user = at != NULL ? hop->text : NULL;
+    hop->name = at != NULL ? at + 1 : hop->text;
+}
+
 /* A ProxyCommand for the way over jumps[0..last] to target; the client gives it to $SHELL -c, and
  * expands "%" in it, at each level once more. It puts exec before it. */
 static bool
@@ -255,26 +278,19 @@ put_proxy(struct arguments *arguments, const struct ssh_settings *settings,
 {
     struct arguments inner = {0};
     struct ssh_text command = {0};
-    char hop[256];
-    snprintf(hop, sizeof(hop), "%s", settings->jumps[last]);
-    char *colon = strrchr(hop, ':');
-    const char *port = "22";
-    if (colon != NULL) {
-        *colon = '\0';
-        port = colon + 1;
-    }
+    struct hop hop;
+    char here[300];
+    read_hop(settings->jumps[last], &hop);
+    snprintf(here, sizeof(here), "%s:%s", hop.name, hop.port);
     put_common(&inner, settings, place, true);
     put(&inner, "-W%s", target);
-    put(&inner, "-p%s", port);
-    const char *name = strchr(hop, '@');
-    char here[256];
-    snprintf(here, sizeof(here), "%.200s:%.8s", name != NULL ? name + 1 : hop, port);
-    if (name != NULL)
-        put(&inner, "-l%.*s", (int)(name - hop), hop);
+    put(&inner, "-p%s", hop.port);
+    if (hop.user != NULL)
+        put(&inner, "-l%s", hop.user);
     if (last > 0 && !put_proxy(&inner, settings, place, last - 1, here))
         inner.failed = true;
     put(&inner, "--");
-    put(&inner, "%s", name != NULL ? name + 1 : hop);
+    put(&inner, "%s", hop.name);
     for (size_t i = 0; i < inner.count; i++) {
         if (i > 0)
             ssh_text_add(&command, " ");
@@ -298,9 +314,7 @@ static void
 put_way(struct arguments *arguments, const struct ssh_client *client)
 {
     const struct ssh_settings *settings = client->settings;
-    int jumps = 0;
-    while (settings->jumps[jumps] != NULL)
-        jumps++;
+    int jumps = ssh_settings_jumps(settings);
     put(arguments, "-oControlPath=\"%s\"", client->place->control);
     if (client->shared) {
         put(arguments, "-oControlMaster=no");
@@ -310,9 +324,7 @@ put_way(struct arguments *arguments, const struct ssh_client *client)
         put(arguments, "-oControlMaster=yes");
         put(arguments, "-oClearAllForwardings=yes");
         char target[300];
-        const char *colon = strchr(settings->host, ':');
-        snprintf(target, sizeof(target), colon != NULL ? "[%s]:%d" : "%s:%d", settings->host,
-                 settings->port);
+        ssh_settings_address(settings, target, sizeof(target));
         if (jumps > 0 && !put_proxy(arguments, settings, client->place, jumps - 1, target))
             arguments->failed = true;
     }
@@ -414,9 +426,10 @@ ssh_child_end(pid_t *pid, int *pidfd)
     billet_close_fd(pidfd);
 }
 
-int
-ssh_program_run(const char *const *argv, const char *agent_socket, int input_fd, char *said,
-                size_t size)
+/* Until deadline_ns, or until cancel_fd (-1: never) is readable. */
+static int
+run_program(const char *const *argv, const char *agent_socket, int input_fd, int64_t deadline_ns,
+            int cancel_fd, char *said, size_t size)
 {
     int ends[2];
     pid_t pid = 0;
@@ -430,12 +443,12 @@ ssh_program_run(const char *const *argv, const char *agent_socket, int input_fd,
     int fds[3] = {input_fd, ends[1], ends[1]};
     int failure = launch(argv, NULL, agent_socket, fds, -1, true, &pid, &pidfd, &step);
     close(ends[1]);
-    int64_t deadline = billet_monotonic_ns() + AGENT_NS;
     while (failure == 0) {
-        struct pollfd from = {.fd = ends[0], .events = POLLIN};
-        int64_t left = (deadline - billet_monotonic_ns()) / 1000000;
+        struct pollfd from[2] = {{.fd = ends[0], .events = POLLIN},
+                                 {.fd = cancel_fd, .events = POLLIN}};
+        int64_t left = (deadline_ns - billet_monotonic_ns()) / 1000000;
         char rest[512];
-        if (left <= 0 || poll(&from, 1, (int)left) <= 0) {
+        if (left <= 0 || poll(from, 2, (int)left) <= 0 || from[1].revents != 0) {
             kill(pid, SIGKILL);
             break;
         }
@@ -453,6 +466,63 @@ ssh_program_run(const char *const *argv, const char *agent_socket, int input_fd,
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int
+ssh_program_run(const char *const *argv, const char *agent_socket, int input_fd, char *said,
+                size_t size)
+{
+    return run_program(argv, agent_socket, input_fd, billet_monotonic_ns() + AGENT_NS, -1, said,
+                       size);
+}
+
+int
+ssh_client_look(const struct billet_call *call, const struct ssh_settings *settings,
+                const struct ssh_place *place, const struct ssh_look *look, char *said, size_t size)
+{
+    struct arguments arguments = {0};
+    struct hop hop;
+    struct ssh_settings kept = *settings;
+    bool is_host = look->hop == ssh_settings_jumps(settings);
+    snprintf(kept.known_hosts, sizeof(kept.known_hosts), "%s", look->file);
+    kept.check = SSH_KEY_ACCEPT_NEW;
+    put_common(&arguments, &kept, place, true);
+    put(&arguments, "-oPreferredAuthentications=none");
+    put(&arguments, "-oPubkeyAuthentication=no");
+    if (look->types[0] != '\0')
+        put(&arguments, "-oHostKeyAlgorithms=^%s", look->types);
+    put(&arguments, "-T");
+    if (!is_host)
+        read_hop(settings->jumps[look->hop], &hop);
+    char target[300];
+    if (is_host)
+        ssh_settings_address(settings, target, sizeof(target));
+    else
+        snprintf(target, sizeof(target), "%s:%s", hop.name, hop.port);
+    /* The way there is a known one already. */
+    if (look->hop > 0 && !put_proxy(&arguments, settings, place, look->hop - 1, target))
+        arguments.failed = true;
+    const char *user = is_host ? settings->user : hop.user;
+    if (is_host)
+        put(&arguments, "-p%d", settings->port);
+    else
+        put(&arguments, "-p%s", hop.port);
+    if (user != NULL)
+        put(&arguments, "-l%s", user);
+    put(&arguments, "--");
+    put(&arguments, "%s", is_host ? settings->host : hop.name);
+    put(&arguments, ":");
+    int64_t deadline =
+        billet_monotonic_ns() + settings->connect_timeout_ns * (look->hop + 1) + AGENT_NS;
+    if (call->deadline_ns > 0 && call->deadline_ns < deadline)
+        deadline = call->deadline_ns;
+    int status = arguments.failed
+                     ? -ENOMEM
+                     : run_program((const char *const *)arguments.items,
+                                   settings->use_agent ? getenv("SSH_AUTH_SOCK") : NULL, -1,
+                                   deadline, call->cancel_fd, said, size);
+    free_arguments(&arguments);
+    return status;
 }
 
 /* ---- the agent of a lease ---------------------------------------------------------------------
@@ -517,19 +587,19 @@ struct meaning {
     int error_class;
     const char *code;
     const char *message; /* with the target */
-    const char *hint;    /* with the known_hosts file */
+    const char *hint;    /* with the environment */
 };
 
 static const struct meaning meanings[] = {
     {"REMOTE HOST IDENTIFICATION HAS CHANGED", BILLET_CLASS_AUTH, "ssh_host_key_changed",
      "the host key of %s is another one than before; nothing was sent",
-     "if the host was really set up anew, remove its old line from %s"},
+     "if the host was really set up anew, 'billet env trust %s' takes its new key instead"},
     {"Host key verification failed", BILLET_CLASS_AUTH, "ssh_host_key_unknown",
      "the host key of %s is not known; nothing was sent",
-     "compare its fingerprint, then add its line to %s, or set host_key or host_key_check"},
+     "'billet env trust %s' shows its fingerprint and keeps it; or set host_key"},
     {"host key is known for", BILLET_CLASS_AUTH, "ssh_host_key_unknown",
      "the host key of %s is not known; nothing was sent",
-     "compare its fingerprint, then add its line to %s, or set host_key or host_key_check"},
+     "'billet env trust %s' shows its fingerprint and keeps it; or set host_key"},
     {"Permission denied", BILLET_CLASS_AUTH, "ssh_refused", "%s does not take our key",
      "check user, identity and authorized_keys there"},
     {"Too many authentication failures", BILLET_CLASS_AUTH, "ssh_refused",
@@ -567,7 +637,7 @@ ssh_client_explain(const struct ssh_settings *settings, const char *said,
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
         snprintf(message, sizeof(message), meanings[i].message, target);
-        snprintf(hint, sizeof(hint), meanings[i].hint, settings->known_hosts);
+        snprintf(hint, sizeof(hint), meanings[i].hint, settings->environment);
 #pragma GCC diagnostic pop
         billet_fail(error, meanings[i].error_class, meanings[i].code, "%s", message);
         return billet_fail_hint(error, "%.500s", hint);

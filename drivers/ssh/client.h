@@ -48,6 +48,18 @@ int ssh_agent_start(const struct ssh_settings *settings, struct ssh_place *place
 int ssh_program_run(const char *const *argv, const char *agent_socket, int input_fd, char *said,
                     size_t size);
 
+/* The same with the client itself, which connects to one host of the way as far as its key: that is
+ * appended to file (of place, absolute), and nobody is authenticated there. The hosts before it are
+ * proved and log in as for a run. */
+struct ssh_look {
+    int hop;           /* of settings->jumps; their number: the host itself */
+    const char *file;  /* of known hosts */
+    const char *types; /* to be preferred, commas between them; "": as the client does */
+};
+int ssh_client_look(const struct billet_call *call, const struct ssh_settings *settings,
+                    const struct ssh_place *place, const struct ssh_look *look, char *said,
+                    size_t size);
+
 /* SIGKILL and reap. */
 void ssh_child_end(pid_t *pid, int *pidfd);
 

@@ -197,6 +197,9 @@ ssh_settings_read(const struct billet_call *call, struct ssh_settings *settings,
 {
     const struct billet_config *config = call->config;
     *settings = (struct ssh_settings){
+        .environment = call->identity != NULL && call->identity->environment[0] != '\0'
+                           ? call->identity->environment
+                           : "NAME",
         .host = billet_config_string(config, "host", ""),
         .user = billet_config_string(config, "user", NULL),
         .port = (int)billet_config_number(config, "port", 22),
@@ -237,4 +240,20 @@ ssh_settings_target(const struct ssh_settings *settings, char *target, size_t si
 {
     snprintf(target, size, "%s%s%s:%d", settings->user != NULL ? settings->user : "",
              settings->user != NULL ? "@" : "", settings->host, settings->port);
+}
+
+void
+ssh_settings_address(const struct ssh_settings *settings, char *address, size_t size)
+{
+    const char *colon = strchr(settings->host, ':');
+    snprintf(address, size, colon != NULL ? "[%s]:%d" : "%s:%d", settings->host, settings->port);
+}
+
+int
+ssh_settings_jumps(const struct ssh_settings *settings)
+{
+    int count = 0;
+    while (settings->jumps[count] != NULL)
+        count++;
+    return count;
 }

@@ -16,7 +16,8 @@ enum ssh_host_key_check { SSH_KEY_STRICT, SSH_KEY_ACCEPT_NEW, SSH_KEY_PINNED };
 
 struct ssh_settings {
     const char *host;
-    const char *user; /* NULL: as the OpenSSH client decides */
+    const char *environment; /* its name, for messages; "NAME" when it is not said */
+    const char *user;        /* NULL: as the OpenSSH client decides */
     int port;
     const char *identity;      /* the private key itself, NULL: none */
     const char *identity_file; /* NULL: none */
@@ -41,6 +42,10 @@ int ssh_settings_read(const struct billet_call *call, struct ssh_settings *setti
 
 /* "[user@]host:port" */
 void ssh_settings_target(const struct ssh_settings *settings, char *target, size_t size);
+
+/* host:port, or [host]:port of an address with colons in it. */
+void ssh_settings_address(const struct ssh_settings *settings, char *address, size_t size);
+int ssh_settings_jumps(const struct ssh_settings *settings);
 
 bool ssh_host_is_safe(const char *host);
 bool ssh_user_is_safe(const char *user);

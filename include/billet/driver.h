@@ -34,7 +34,7 @@ struct billet_call {
     int64_t deadline_ns; /* CLOCK_MONOTONIC, absolute; 0: none */
     int32_t cancel_fd;   /* readable (POLLIN or POLLHUP) once the call should end soon; -1: none */
     int32_t reserved;
-    const struct billet_identity *identity; /* NULL for check_config, probe, list, dump */
+    const struct billet_identity *identity; /* NULL for check_config, probe, list, dump, trust */
     const struct billet_config *config;     /* the environment's configuration */
     void *context;                          /* the core's own, for the host table */
 };
@@ -168,6 +168,16 @@ struct billet_transfer {
     uint32_t mode;    /* put: permission bits */
 };
 
+/* ---- trust ------------------------------------------------------------------ */
+
+/* Forget what is known of the hosts, instead of looking at them; accept is empty. */
+#define BILLET_TRUST_FORGET 0x1u
+struct billet_trust {
+    uint64_t struct_size;
+    uint64_t flags;
+    const char *const *accept; /* NULL-terminated fingerprints of keys that are to be kept */
+};
+
 /* ---- the table ---------------------------------------------------------------- */
 
 /* How calls may overlap in one process; the lowest of driver and core wins. */
@@ -189,6 +199,7 @@ struct billet_transfer {
 #define BILLET_CAN_CONTROL_NETWORK 0x200u
 #define BILLET_CAN_LIMIT 0x400u   /* memory, processes */
 #define BILLET_CAN_CONFINE 0x800u /* the workload is kept from this machine */
+#define BILLET_CAN_TRUST 0x1000u  /* trust; since minor 1 */
 
 /* Every callback returns 0, or a negative BILLET_CLASS_* with *error filled. */
 struct billet_driver {
@@ -240,7 +251,13 @@ struct billet_driver {
     /* Facts about this build, for `billet driver show`; through host->fact. */
     int32_t (*dump)(const struct billet_call *call, struct billet_error *error);
 
-    const void *reserved[8];
+    /* Since minor 1. Look at the keys of the hosts on the way to the environment, as acquire would
+     * meet them, and report each through host->host_key, in their order; keep those that accept
+     * names. Ends after the first one that is neither known nor accepted. */
+    int32_t (*trust)(const struct billet_call *call, const struct billet_trust *args,
+                     struct billet_error *error);
+
+    const void *reserved[7];
 };
 
 /* ---- the note and the one exported symbol --------------------------------------- */

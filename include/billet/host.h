@@ -42,6 +42,22 @@ struct billet_resource {
     int64_t age_ns; /* since it was made; -1 when unknown */
 };
 
+/* What a host showed to prove itself, as trust() met it. */
+#define BILLET_KEY_KNOWN 1
+#define BILLET_KEY_NEW 2     /* nothing is known of the host yet */
+#define BILLET_KEY_CHANGED 3 /* the host is known by another key */
+#define BILLET_KEY_ADDED 4   /* was accepted, and is kept from now on */
+#define BILLET_KEY_REMOVED 5 /* was known until now */
+
+struct billet_host_key {
+    uint64_t struct_size;
+    const char *host;        /* as the environment names it, with its port */
+    const char *type;        /* "ssh-ed25519" */
+    const char *fingerprint; /* "SHA256:..." */
+    const char *file;        /* where known keys are kept, or "" */
+    int32_t state;           /* BILLET_KEY_* */
+};
+
 struct billet_call; /* driver.h */
 
 struct billet_host {
@@ -71,7 +87,10 @@ struct billet_host {
     /* exec(): the command itself has been started (pid in the environment, or 0). */
     void (*started)(const struct billet_call *call, int64_t pid);
 
-    const void *reserved[8];
+    /* trust(): one key. Since minor 1. */
+    void (*host_key)(const struct billet_call *call, const struct billet_host_key *key);
+
+    const void *reserved[7];
 };
 
 #ifdef __cplusplus

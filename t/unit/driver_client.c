@@ -165,7 +165,19 @@ struct seen {
     char ref[BILLET_REF_MAX];
     uint64_t fence;
     uint64_t generation;
+    int key_state;
+    char fingerprint[64];
 };
+
+static void
+see_key(const struct billet_host_key *key, void *context)
+{
+    struct seen *seen = context;
+    seen->count++;
+    seen->key_state = key->state;
+    snprintf(seen->fingerprint, sizeof(seen->fingerprint), "%s", key->fingerprint);
+    ck_assert_str_eq(key->host, "fake:22");
+}
 
 static void
 see(const struct billet_resource *resource, void *context)
@@ -317,6 +329,8 @@ reach(struct billet_driver_client *client, const struct billet_driver_call *call
         return outcome;
     case BILLET_OPERATION_exec:
         return run_exec(client, bad, argv, NULL, SECOND, &result, NULL, error);
+    case BILLET_OPERATION_trust:
+        return billet_driver_trust(client, bad, false, NULL, see_key, &seen, error);
     default:
         return billet_driver_dump(client, bad, &facts, error);
     }
@@ -326,7 +340,7 @@ static const int broken_operations[] = {
     BILLET_OPERATION_check_config, BILLET_OPERATION_probe,   BILLET_OPERATION_acquire,
     BILLET_OPERATION_resume,       BILLET_OPERATION_release, BILLET_OPERATION_destroy,
     BILLET_OPERATION_list,         BILLET_OPERATION_realize, BILLET_OPERATION_exec,
-    BILLET_OPERATION_dump,
+    BILLET_OPERATION_dump,         BILLET_OPERATION_trust,
 };
 #define OPERATIONS (int)(sizeof(broken_operations) / sizeof(broken_operations[0]))
 
@@ -704,6 +718,41 @@ START_TEST(arguments_arrive_byte_for_byte)
 }
 END_TEST
 
+START_TEST(host_keys_are_looked_at_kept_and_forgotten)
+{
+    struct billet_error error = BILLET_ERROR_INIT;
+    struct billet_settings settings;
+    struct seen seen = {0};
+    const char *const lines[] = {NULL};
+    settings_of(&settings, lines);
+    struct billet_driver_call call = {.settings = &settings};
+    struct billet_driver_client *client = start();
+    char fingerprint[sizeof(seen.fingerprint)];
+    const char *const accept[] = {"SHA256:another", fingerprint, NULL};
+    const struct {
+        bool forget;
+        const char *const *accept;
+        int count;
+        int state;
+    } steps[] = {{false, NULL, 1, BILLET_KEY_NEW},    {false, accept, 1, BILLET_KEY_ADDED},
+                 {false, NULL, 1, BILLET_KEY_KNOWN},  {false, accept, 1, BILLET_KEY_KNOWN},
+                 {true, NULL, 1, BILLET_KEY_REMOVED}, {true, NULL, 0, 0},
+                 {false, NULL, 1, BILLET_KEY_NEW}};
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        seen = (struct seen){0};
+        int result = billet_driver_trust(client, &call, steps[i].forget, steps[i].accept, see_key,
+                                         &seen, &error);
+        ck_assert_msg(result == 0, "%zu: %s", i, error.message);
+        ck_assert_int_eq(seen.count, steps[i].count);
+        ck_assert_int_eq(seen.key_state, steps[i].state);
+        if (i == 0)
+            snprintf(fingerprint, sizeof(fingerprint), "%s", seen.fingerprint);
+    }
+    billet_driver_stop(client);
+    billet_settings_free(&settings);
+}
+END_TEST
+
 START_TEST(nothing_is_left_open)
 {
     struct billet_error error = BILLET_ERROR_INIT;
@@ -776,6 +825,7 @@ main(void)
     tcase_add_test(whole, a_dismissed_host_ends_and_takes_no_more_calls);
     tcase_add_loop_test(whole, a_long_command_ends_early, 0, 4);
     tcase_add_loop_test(whole, arguments_arrive_byte_for_byte, 0, 4);
+    tcase_add_test(whole, host_keys_are_looked_at_kept_and_forgotten);
     tcase_add_test(whole, nothing_is_left_open);
     tcase_add_test(whole, an_idle_host_is_small);
     suite_add_tcase(suite, whole);

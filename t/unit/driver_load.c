@@ -42,7 +42,7 @@ static const struct {
     const char *code;
     const char *says;
 } refused[] = {
-    {"bad_abi", BILLET_CLASS_DRIVER, "driver_wrong_abi", "999.0"},
+    {"bad_abi", BILLET_CLASS_DRIVER, "driver_wrong_abi", "999."},
     {"bad_host_minor", BILLET_CLASS_DRIVER, "driver_wrong_abi", "1.77 or later"},
     {"bad_no_note", BILLET_CLASS_DRIVER, "driver_no_note", "carries no note"},
     {"bad_no_entry", BILLET_CLASS_DRIVER, "driver_no_entry", "billet_driver_init"},

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tree of 20,000 files to a host that is reached by SSH: the step that brings the workspace in,
+ * beside tar and rsync over a connection that is warm, as billet's is by then. What t/bench/far.sh
+ * left in the scratch directory says where.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "bench.h"
+
+#define FILES 20000
+#define ROUNDS 5 /* at most: a round takes some seconds */
+
+enum { COLD, COLD_TAR, SAME, SAME_TAR, SAME_RSYNC, WHOLE, SERIES };
+
+struct far {
+    struct bench *bench;
+    char tree[4096];
+    char config[4096];     /* of billet */
+    char ssh_config[4096]; /* of the others */
+    char place[4096];      /* the far side's directory */
+    char output[4096];
+    double samples[SERIES][ROUNDS];
+    int count;
+    long kib;       /* the largest process of a run that sends nothing */
+    long rsync_kib; /* the same of rsync */
+};
+
+static bool
+first_line(const char *directory, const char *name, char *line, size_t size)
+{
+    char path[4200];
+    snprintf(path, sizeof(path), "%s/far/%s", directory, name);
+    cleanup_file FILE *file = fopen(path, "re");
+    if (file == NULL || fgets(line, (int)size, file) == NULL)
+        return false;
+    line[strcspn(line, "\n")] = '\0';
+    return true;
+}
+
+/* Milliseconds, and the largest of the processes in KiB. */
+static double
+timed(const char *const *argv, const char *output, long *kib)
+{
+    struct rusage usage;
+    int status = 0;
+    cleanup_fd int to =
+        output != NULL ? open(output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+    double start = bench_now_ms();
+    pid_t pid = bench_start(argv, -1, to);
+    while (wait4(pid, &status, 0, &usage) != pid)
+        if (errno != EINTR)
+            bench_die("wait4: %s", strerror(errno));
+    double taken = bench_now_ms() - start;
+    if (status != 0)
+        bench_die("%s %s ... ended with status 0x%x", argv[0], argv[1], (unsigned)status);
+    if (kib != NULL && usage.ru_maxrss > *kib)
+        *kib = usage.ru_maxrss;
+    return taken;
+}
+
+static double
+shell(const char *script, const struct far *far, long *kib)
+{
+    const char *const argv[] = {"/bin/sh",       "-c",       script, "sh", far->tree,
+                                far->ssh_config, far->place, NULL};
+    return timed(argv, NULL, kib);
+}
+
+/* A run; how long its step took that brings the workspace in. */
+static double
+realize(struct far *far, double *whole, long *kib)
+{
+    const char *const argv[] = {far->bench->billet, "--config", far->config, "run",
+                                "--json",           "-e",       "far",       "-w",
+                                far->tree,          "--",       "true",      NULL};
+    *whole = timed(argv, far->output, kib);
+    json_t *run = json_load_file(far->output, 0, NULL);
+    json_t *step = json_object_get(json_object_get(run, "steps_ms"), "realize");
+    if (!json_is_number(step))
+        bench_die("a run over ssh has no step realize");
+    double taken = json_number_value(step);
+    json_decref(run);
+    return taken;
+}
+
+static void
+measure_round(struct far *far, bool rsync)
+{
+    double whole;
+    int at = far->count++;
+    shell("rm -rf \"$3\"/leases/.trees \"$3\"/others/tar && mkdir \"$3\"/others/tar", far, NULL);
+    far->samples[COLD][at] = realize(far, &whole, NULL);
+    static const char tar[] = "tar -C \"$1\" -cf - . | ssh -F \"$2\" far tar -C \"$3\"/others/tar "
+                              "-xf -";
+    far->samples[COLD_TAR][at] = shell(tar, far, NULL);
+    far->samples[SAME][at] = realize(far, &far->samples[WHOLE][at], &far->kib);
+    far->samples[SAME_TAR][at] = shell(tar, far, NULL);
+    if (rsync)
+        far->samples[SAME_RSYNC][at] =
+            shell("exec rsync -a -e \"ssh -F $2\" \"$1\"/ far:\"$3\"/others/rsync/", far,
+                  &far->rsync_kib);
+}
+
+static void
+tell(struct far *far, const char *name, int ours, int floor, enum bench_target kind, double target)
+{
+    double measured = bench_median(far->samples[ours], (size_t)far->count);
+    double other = bench_median(far->samples[floor], (size_t)far->count);
+    const struct bench_row row = {.name = name,
+                                  .unit = "ms",
+                                  .floor = other,
+                                  .measured = measured,
+                                  .value = measured / other,
+                                  .measure = "ratio",
+                                  .kind = kind,
+                                  .target = target};
+    bench_tell(far->bench, &row);
+}
+
+void
+bench_rows_ssh(struct bench *bench)
+{
+    char reason[256] = "it was not started through t/bench/far.sh";
+    cleanup_free struct far *far = calloc(1, sizeof(*far));
+    if (far == NULL)
+        bench_die("out of memory");
+    far->bench = bench;
+    first_line(bench->scratch, "reason", reason, sizeof(reason));
+    if (!first_line(bench->scratch, "far", far->place, sizeof(far->place))) {
+        bench_skip(bench, "ssh", reason);
+        return;
+    }
+    snprintf(far->tree, sizeof(far->tree), "%s/tree-ssh", bench->scratch);
+    snprintf(far->config, sizeof(far->config), "%s/far/billet.conf", bench->scratch);
+    snprintf(far->ssh_config, sizeof(far->ssh_config), "%s/far/ssh_config", bench->scratch);
+    snprintf(far->output, sizeof(far->output), "%s/run.json", bench->scratch);
+    bench_make_tree(far->tree, FILES);
+    const char *const look[] = {"/bin/sh", "-c", "command -v rsync", NULL};
+    int status = 0;
+    pid_t pid = bench_start(look, -1, -1);
+    bool rsync = waitpid(pid, &status, 0) == pid && status == 0;
+    if (rsync)
+        shell("exec rsync -a -e \"ssh -F $2\" \"$1\"/ far:\"$3\"/others/rsync/", far, NULL);
+    double whole;
+    realize(far, &whole, NULL); /* the guest is there from now on */
+    for (int rounds = bench->runs < ROUNDS ? bench->runs : ROUNDS; rounds > 0; rounds--)
+        measure_round(far, rsync);
+    tell(far, "ssh-cold", COLD, COLD_TAR, BENCH_AT_MOST, 1.1);
+    tell(far, "ssh-same-tar", SAME, SAME_TAR, BENCH_INFORMATION, 0);
+    tell(far, "ssh-whole-tar", WHOLE, SAME_TAR, BENCH_INFORMATION, 0);
+    if (!rsync) {
+        bench_skip(bench, "ssh-same", "there is no rsync");
+        return;
+    }
+    tell(far, "ssh-same", SAME, SAME_RSYNC, BENCH_AT_MOST, 0.5);
+    const struct bench_row memory = {.name = "ssh-same-memory",
+                                     .unit = "KiB",
+                                     .floor = (double)far->rsync_kib,
+                                     .measured = (double)far->kib,
+                                     .value = (double)far->kib / (double)far->rsync_kib,
+                                     .measure = "ratio"};
+    bench_tell(bench, &memory);
+}
