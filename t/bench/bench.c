@@ -27,6 +27,7 @@ static const struct {
     {"store", bench_rows_store, "acquire and release on SQLite, beside the bare statements"},
     {"pgsql", bench_rows_pgsql, "the same on PostgreSQL, beside pgbench"},
     {"reap", bench_rows_reap, "a reap of many leases, beside the bare commits"},
+    {"secret", bench_rows_secret, "seal, open, resolve, rotate, beside libsodium and SQLite alone"},
     {"memory", bench_rows_memory, "private memory of an idle driver host"},
     {"together", bench_rows_together, "many runs at once"},
     {"peers", bench_rows_peers, "what others take for true, for comparison"},

@@ -90,6 +90,7 @@ void bench_rows_peers(struct bench *bench);     /* row_run.c */
 void bench_rows_store(struct bench *bench);     /* row_store.c */
 void bench_rows_pgsql(struct bench *bench);     /* row_pgsql.c */
 void bench_rows_exec(struct bench *bench);      /* row_exec.c */
+void bench_rows_secret(struct bench *bench);    /* row_secret.c */
 void bench_rows_workspace(struct bench *bench); /* row_workspace.c */
 void bench_rows_reap(struct bench *bench);      /* row_reap.c */
 void bench_rows_memory(struct bench *bench);    /* row_process.c */
