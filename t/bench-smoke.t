@@ -13,11 +13,12 @@ ok "bench measures" [ "$result" -le 1 ]
 [ "$result" -le 1 ] || diag "status $result: $(cat "$scratch/bench.err")"
 tr -d '\n' <"$scratch/bench.json" >"$scratch/bench.line"
 
-for row in local sandbox step-local-resolve step-local-exec store-1 store-32-p99 host-local \
+for row in local sandbox step-local-resolve step-local-exec store-1 store-32-p99 secret-seal secret-open secret-resolve host-local \
     together-6 together-memory peer-sh; do
     ok "row $row is there" grep -q "\"row\": \"$row\"" "$scratch/bench.json"
 done
 ok "row ssh is there, or why not" grep -Eq '"row": "ssh(-cold)?"' "$scratch/bench.json"
+ok "row secret-rewrap is there" grep -Eq '"row": "secret-rewrap-[0-9]+"' "$scratch/bench.json"
 ok "a row that is not skipped has a positive figure" \
     grep -Eq '"row": "local"[^}]*"value": [0-9.]*[1-9]' "$scratch/bench.line"
 ok "several runs at once all end right" \

@@ -129,6 +129,16 @@ billet run --tenant acme -- true
 is "$status" 0 "but for its own"
 billet lease list --all --json
 is "$(json '/leases/#')" 0 "and sees no lease of another's"
+printf 'a-value-of-the-tenant' | isolated "$billet_program" secret set own --tenant acme >/dev/null 2>&1
+billet secret show own --tenant acme --to-fd 3 3>"$scratch/got"
+is "$status/$(cat "$scratch/got")" 0/a-value-of-the-tenant "who is bound to a tenant reads a secret of it"
+billet audit verify
+is "$status/$stdout" 125/ "but cannot verify a chain that it sees in part"
+like "$stderr" 'audit_partial' "which is no finding, and named"
+role=use
+billet audit verify
+is "$status" 0 "who sees all of it finds it whole"
+role=acme
 
 role=owner
 billet db status --json

@@ -93,6 +93,8 @@ billet_audit_verify(struct billet_store *store, struct billet_audit_result *resu
     int outcome = billet_secrets_table(store, &table, error);
     if (outcome == 0)
         outcome = billet_secret_prepare(error);
+    if (outcome == 0 && table->audit_whole != NULL)
+        outcome = table->audit_whole(store, error);
     /* The head first: rows that come meanwhile only lengthen the chain. */
     if (outcome == 0)
         outcome = table->audit_head(store, &found.head, found.head_hash, error);

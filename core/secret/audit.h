@@ -22,7 +22,7 @@ struct billet_audit_result {
     int64_t head;   /* sequence and hash of the newest */
     char head_hash[65];
 };
-/* Walk the whole chain. 0 also when it is broken. */
+/* Walk the whole chain. 0 also when it is broken; code audit_partial when it cannot all be seen. */
 int billet_audit_verify(struct billet_store *store, struct billet_audit_result *result,
                         struct billet_error *error);
 

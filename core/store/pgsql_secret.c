@@ -509,6 +509,22 @@ audit_list(struct billet_store *store, int64_t after, int64_t limit, billet_audi
     return code;
 }
 
+static int
+audit_whole(struct billet_store *store, struct billet_error *error)
+{
+    struct pgsql_call call = {.which = STATEMENT_SECRET_AUDIT_WHOLE,
+                              .what = "see whose uses may be read"};
+    cleanup_result PGresult *result = NULL;
+    int code = pgsql_run(store, &call, &result, error);
+    if (code < 0 || PQgetvalue(result, 0, 0)[0] == '\0')
+        return code;
+    billet_error_set(error, BILLET_CLASS_CONFIG, "audit_partial",
+                     "the role of [store] url sees the uses of tenant %s only, and the chain goes "
+                     "through those of all",
+                     PQgetvalue(result, 0, 0));
+    return billet_error_hint(error, "verify it as a role that is bound to no tenant");
+}
+
 const struct billet_secret_table pgsql_secret_table = {
     .insert = insert_secret,
     .get = get_secret,
@@ -524,4 +540,5 @@ const struct billet_secret_table pgsql_secret_table = {
     .audit_add = audit_add,
     .audit_list = audit_list,
     .audit_head = audit_head,
+    .audit_whole = audit_whole,
 };

@@ -202,6 +202,7 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
         "SELECT 1 FROM secret_audit WHERE sequence=$1::bigint AND hash=$2",
     [STATEMENT_SECRET_AUDIT_LIST] = "SELECT " AUDIT_COLUMNS " FROM secret_audit WHERE "
                                     "sequence>$1::bigint ORDER BY sequence LIMIT $2::bigint",
+    [STATEMENT_SECRET_AUDIT_WHOLE] = "SELECT coalesce(bound_tenant(),'')",
 };
 
 void

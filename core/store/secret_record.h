@@ -147,6 +147,9 @@ struct billet_secret_table {
     /* What was written last, as the store remembers it apart from the rows. */
     int (*audit_head)(struct billet_store *store, int64_t *sequence, char hash[65],
                       struct billet_error *error);
+    /* Code audit_partial when some of the rows are hidden from this connection. NULL: none is ever.
+     */
+    int (*audit_whole)(struct billet_store *store, struct billet_error *error);
 };
 
 #endif

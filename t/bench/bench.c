@@ -25,6 +25,7 @@ static const struct {
     {"ssh", bench_rows_ssh, "a tree of files over ssh, beside tar and rsync"},
     {"steps", bench_rows_steps, "where the time of a run goes"},
     {"store", bench_rows_store, "acquire and release on SQLite, beside the bare statements"},
+    {"secret", bench_rows_secret, "seal, open, resolve, rotate, beside libsodium and SQLite alone"},
     {"memory", bench_rows_memory, "private memory of an idle driver host"},
     {"together", bench_rows_together, "many runs at once"},
     {"peers", bench_rows_peers, "what others take for true, for comparison"},
