@@ -10,6 +10,11 @@ skip_all() {
     exit 0
 }
 
+# As in t/lib/tap.sh.
+takes_long() {
+    [ -z "${BILLET_REPEATED:-}" ] || skip_all "takes long, and was tested before"
+}
+
 number=0
 failures=0
 ok() { # ok STATUS NAME
