@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What a command in a sandbox gets and how it ends, by the driver alone.
 . "${top_srcdir:-.}/t/escape/setup.sh"
+takes_long
 
 own=$(($$ % 100000)) # so that no other run of this test is meant
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
