@@ -6,7 +6,7 @@
 takes_long
 
 result=0
-"$top_srcdir/t/bench/run.sh" --json --runs 2 --seconds 0.05 --together 6 \
+"$top_srcdir/t/bench/run.sh" --json --runs 2 --seconds 0.05 --together 6 --files 200 \
     >"$scratch/bench.json" 2>"$scratch/bench.err" || result=$?
 # 1: a target was missed, which so few samples may.
 ok "bench measures" [ "$result" -le 1 ]
@@ -17,6 +17,7 @@ for row in local sandbox step-local-resolve step-local-exec store-1 store-32-p99
     together-6 together-memory peer-sh; do
     ok "row $row is there" grep -q "\"row\": \"$row\"" "$scratch/bench.json"
 done
+ok "row ssh is there, or why not" grep -Eq '"row": "ssh(-cold)?"' "$scratch/bench.json"
 ok "row secret-rewrap is there" grep -Eq '"row": "secret-rewrap-[0-9]+"' "$scratch/bench.json"
 ok "a row that is not skipped has a positive figure" \
     grep -Eq '"row": "local"[^}]*"value": [0-9.]*[1-9]' "$scratch/bench.line"

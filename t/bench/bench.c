@@ -22,6 +22,7 @@ static const struct {
     {"local", bench_rows_local, "a run here, beside three processes and as many commits"},
     {"sandbox", bench_rows_sandbox, "a sandboxed run, beside the same with bubblewrap alone"},
     {"workspace", bench_rows_workspace, "sandboxed runs on trees, overlay beside bind"},
+    {"ssh", bench_rows_ssh, "a tree of files over ssh, beside tar and rsync"},
     {"steps", bench_rows_steps, "where the time of a run goes"},
     {"store", bench_rows_store, "acquire and release on SQLite, beside the bare statements"},
     {"secret", bench_rows_secret, "seal, open, resolve, rotate, beside libsodium and SQLite alone"},
@@ -93,6 +94,7 @@ usage(FILE *to)
     fprintf(to, "usage: t/bench/run.sh [OPTION...] [ROW...]\n\n"
                 "  --runs N        samples of each thing (default 200)\n"
                 "  --seconds S     time for each rate (default 1)\n"
+                "  --files N       files in the tree of row ssh (default 20000)\n"
                 "  --together N    runs at once (default 200)\n"
                 "  --json          print JSON\n\nRows:\n");
     for (size_t i = 0; i < GROUPS; i++)
@@ -103,11 +105,17 @@ static void
 read_options(struct bench *bench, int argc, char **argv)
 {
     static const struct option options[] = {
-        {"billet", required_argument, NULL, 'b'},   {"helpers", required_argument, NULL, 'h'},
-        {"modules", required_argument, NULL, 'm'},  {"scratch", required_argument, NULL, 'd'},
-        {"runs", required_argument, NULL, 'n'},     {"seconds", required_argument, NULL, 's'},
-        {"together", required_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, '?'},           {NULL, 0, NULL, 0},
+        {"billet", required_argument, NULL, 'b'},
+        {"helpers", required_argument, NULL, 'h'},
+        {"modules", required_argument, NULL, 'm'},
+        {"scratch", required_argument, NULL, 'd'},
+        {"runs", required_argument, NULL, 'n'},
+        {"seconds", required_argument, NULL, 's'},
+        {"together", required_argument, NULL, 't'},
+        {"files", required_argument, NULL, 'f'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, '?'},
+        {NULL, 0, NULL, 0},
     };
     for (int id; (id = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (id) {
@@ -129,6 +137,9 @@ read_options(struct bench *bench, int argc, char **argv)
         case 's':
             bench->seconds = atof(optarg);
             break;
+        case 'f':
+            bench->files = atoi(optarg);
+            break;
         case 't':
             bench->together = atoi(optarg);
             break;
@@ -143,8 +154,8 @@ read_options(struct bench *bench, int argc, char **argv)
     if (bench->billet == NULL || bench->build == NULL || bench->modules == NULL ||
         bench->scratch == NULL)
         bench_die("started by t/bench/run.sh, not by hand");
-    if (bench->runs < 1 || bench->seconds <= 0 || bench->together < 1)
-        bench_die("--runs, --seconds and --together are positive numbers");
+    if (bench->runs < 1 || bench->seconds <= 0 || bench->together < 1 || bench->files < 1)
+        bench_die("--runs, --seconds, --files and --together are positive numbers");
 }
 
 static bool
@@ -171,7 +182,8 @@ check_names(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-    struct bench bench = {.runs = 200, .seconds = 1, .together = 200, .rows = json_array()};
+    struct bench bench = {
+        .runs = 200, .seconds = 1, .together = 200, .files = 20000, .rows = json_array()};
     read_options(&bench, argc, argv);
     check_names(argc, argv);
     if (asprintf(&bench.store, "%s/state/billet.db", bench.scratch) < 0 || bench.rows == NULL)

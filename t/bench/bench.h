@@ -23,6 +23,7 @@ struct bench {
     char *store;         /* the database that the runs use */
     int runs;            /* samples of each thing */
     double seconds;      /* how long each rate is measured */
+    int files;           /* of the tree in row "ssh" */
     int together;        /* runs at once in row "together" */
     bool json;
     json_t *rows;
@@ -57,6 +58,9 @@ double bench_run(const struct bench_command *command);
 void bench_interleave(const struct bench *bench, struct bench_command *commands, size_t count);
 void bench_commands_free(struct bench_command *commands, size_t count);
 
+/* FILES files of 4 KB in DIRECTORY. */
+void bench_make_tree(const char *directory, int files);
+
 /* Say what is wrong and end. */
 void bench_die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
@@ -90,6 +94,7 @@ void bench_rows_peers(struct bench *bench);     /* row_run.c */
 void bench_rows_store(struct bench *bench);     /* row_store.c */
 void bench_rows_secret(struct bench *bench);    /* row_secret.c */
 void bench_rows_workspace(struct bench *bench); /* row_workspace.c */
+void bench_rows_ssh(struct bench *bench);       /* row_ssh.c */
 void bench_rows_memory(struct bench *bench);    /* row_process.c */
 void bench_rows_together(struct bench *bench);  /* row_process.c */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tree of 20,000 files to a host that is reached by SSH: the step that brings the workspace in,
+ * A tree of files to a host that is reached by SSH: the step that brings the workspace in,
  * beside tar and rsync over a connection that is warm, as billet's is by then. What t/bench/far.sh
  * left in the scratch directory says where.
  */
@@ -16,7 +16,6 @@
 #include "base/cleanup.h"
 #include "bench.h"
 
-#define FILES 20000
 #define ROUNDS 5 /* at most: a round takes some seconds */
 
 enum { COLD, COLD_TAR, SAME, SAME_TAR, SAME_RSYNC, WHOLE, SERIES };
@@ -79,9 +78,9 @@ shell(const char *script, const struct far *far, long *kib)
 static double
 realize(struct far *far, double *whole, long *kib)
 {
-    const char *const argv[] = {far->bench->billet, "--config", far->config, "run",
-                                "--json",           "-e",       "far",       "-w",
-                                far->tree,          "--",       "true",      NULL};
+    const char *const argv[] = {far->bench->billet, "run", "--config", far->config,
+                                "--json",           "-e",  "far",      "-w",
+                                far->tree,          "--",  "true",     NULL};
     *whole = timed(argv, far->output, kib);
     json_t *run = json_load_file(far->output, 0, NULL);
     json_t *step = json_object_get(json_object_get(run, "steps_ms"), "realize");
@@ -143,7 +142,7 @@ bench_rows_ssh(struct bench *bench)
     snprintf(far->config, sizeof(far->config), "%s/far/billet.conf", bench->scratch);
     snprintf(far->ssh_config, sizeof(far->ssh_config), "%s/far/ssh_config", bench->scratch);
     snprintf(far->output, sizeof(far->output), "%s/run.json", bench->scratch);
-    bench_make_tree(far->tree, FILES);
+    bench_make_tree(far->tree, bench->files);
     const char *const look[] = {"/bin/sh", "-c", "command -v rsync", NULL};
     int status = 0;
     pid_t pid = bench_start(look, -1, -1);

@@ -16,9 +16,8 @@
 #define LARGE 20000
 #define IN_ONE_DIRECTORY 100
 
-/* FILES files of 4 KB in DIRECTORY. */
-static void
-make_tree(const char *directory, int files)
+void
+bench_make_tree(const char *directory, int files)
 {
     static const char bytes[4096] = "a file";
     char path[4096];
@@ -77,13 +76,13 @@ bench_rows_workspace(struct bench *bench)
         {.name = "no mode chosen, 20,000 files", .argv = unchosen},
     };
     int status = 0;
-    make_tree(small, SMALL);
+    bench_make_tree(small, SMALL);
     pid_t pid = bench_start(overlay, -1, -1);
     if (waitpid(pid, &status, 0) != pid || status != 0) {
         bench_skip(bench, "workspace", "no overlay can be mounted here; see billet doctor sandbox");
         return;
     }
-    make_tree(large, LARGE);
+    bench_make_tree(large, LARGE);
     bench_interleave(bench, commands, sizeof(commands) / sizeof(commands[0]));
     tell(bench, "overlay", &commands[0], &commands[1], BENCH_AT_MOST, 1.3);
     tell(bench, "overlay-20000", &commands[2], &commands[3], BENCH_AT_MOST, 1.3);

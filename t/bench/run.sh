@@ -35,5 +35,9 @@ unset XDG_CONFIG_DIRS MALLOC_PERTURB_
 
 cd "$scratch/work"
 # shellcheck disable=SC2154 # set by uninstalled.sh
-"$top_builddir/t/bench/bench" --billet "$billet_program" --helpers "$top_builddir/t/bench" \
+set -- "$top_builddir/t/bench/bench" --billet "$billet_program" --helpers "$top_builddir/t/bench" \
     --modules "$top_builddir/.libs" --scratch "$scratch" "$@"
+status=0
+"$top_srcdir/t/bench/far.sh" "$scratch/far" "$@" || status=$?
+[ "$status" -eq 77 ] || exit "$status"
+"$@"
