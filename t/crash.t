@@ -7,6 +7,7 @@
 #
 # CRASH_POINTS, CRASH_FAULTS, CRASH_SEED, CRASH_JOBS and CRASH_DRIVERS make it larger, or another.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+takes_long
 . "$top_srcdir/t/lib/crash.sh"
 need_billet
 need_campaign

@@ -178,8 +178,23 @@ billet env drain stuck --reason 'new disk'
 billet run -e stuck -- true
 refused 125 "environment 'stuck' is drained: new disk" environment_inactive \
     "'billet env edit stuck --status active' makes it usable" "or drain it"
-billet env drain local
-is "$status" 125 "what is built in cannot be drained"
+billet env drain local --reason 'new cables'
+is "$status" 0 "so can one that is built in"
+billet run -- true
+refused 125 "environment 'local' is drained: new cables" environment_inactive \
+    "'billet env undrain local' makes it usable" "nothing runs there"
+billet env list
+like "$stdout" '^local +local +drained ' "the list says so"
+billet env show local --json
+is "$(json /status /reason | tr '\n' ' ')" "drained new cables " "and what shows it"
+billet status
+is "$status" 1 "and the overview"
+like "$stdout" '^local +new cables' "with the reason"
+billet env undrain local
+billet run -- true
+is "$status" 0 "until it is undrained"
+billet env archive local
+is "$status" 125 "but what is built in cannot be archived"
 billet env archive stuck
 billet env undrain stuck
 refused 125 "environment 'stuck' is archived" environment_inactive \
@@ -187,6 +202,27 @@ refused 125 "environment 'stuck' is archived" environment_inactive \
 billet lease list --environment stuck --json
 billet lease destroy --forget "$(json /leases/0/id)"
 rm "$resources"/fake-*
+
+# The same with one that a file defines.
+saved=
+[ ! -f "$scratch/billet.conf" ] || saved=$(cat "$scratch/billet.conf")
+{
+    printf '%s\n' "$saved"
+    printf '[environment filed]\ndriver = fake\ndirectory = %s\n' "$resources"
+    printf 'script = "release:fail:unavailable destroy:fail:unavailable"\n'
+} >"$scratch/billet.conf"
+billet run -e filed -- true
+for lease in 2 3 4 5 6; do
+    billet lease reap --now
+done
+like "$stdout" '^filed +- +drained +the resource of lease .* cannot be removed' "one of a file is drained, too"
+billet run -e filed -- true
+is "$status" 125 "and takes no new lease"
+billet env undrain filed
+billet lease list --environment filed --json
+billet lease destroy --forget "$(json /leases/0/id)"
+rm "$resources"/fake-* "$scratch/billet.conf"
+[ -z "$saved" ] || printf '%s\n' "$saved" >"$scratch/billet.conf"
 
 # ---- what somebody should look at -------------------------------------------------------------------------
 billet status

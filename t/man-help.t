@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# --help, the table of verbs and the pages say the same.
+# --help, the table of verbs and the pages say the same. What --help is like by itself: t/help.t.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
 about_words
 need_billet
@@ -27,19 +27,11 @@ in_help() {
 
 is "$(wide "$scratch/stdout")" "" "billet --help has no more than 80 columns"
 like "$stdout" '^See billet\(1\)\.$' "billet --help ends with its page"
-: >"$scratch/pages"
 while read -r verb; do
     # shellcheck disable=SC2086 # two words are meant
     billet $verb --help </dev/null
-    is "$status" 0 "$verb --help succeeds"
-    is "$stderr" "" "$verb --help says nothing on standard error"
-    is "$(wide "$scratch/stdout")" "" "$verb --help has no more than 80 columns"
-    like "$(sed -n 1p "$scratch/stdout")" "^usage: billet $verb( |\$)" "$verb --help begins with its usage"
-    is "$(awk '/^Examples:$/ { inside = 1; next } inside && /^  / { count++ } !/^  / { inside = 0 }
-        END { print (count > 0) }' "$scratch/stdout")" 1 "$verb --help has examples"
     unlike "$(awk '/^Examples:$/ { inside = 1; next } inside && /^  /' "$scratch/stdout")" \
         '^  billet +-' "$verb --help: each example names its verb"
-    like "$(tail -1 "$scratch/stdout")" '^See [a-z.-]+\([1-8]\)\.$' "$verb --help ends with its page"
     page=$(tail -1 "$scratch/stdout" | sed -n 's/^See \(.*\)(\([1-8]\))\.$/\1.\2/p')
     if [ ! -f "$top_srcdir/man/$page" ]; then
         fail "$verb: its page $page exists"
@@ -50,20 +42,17 @@ while read -r verb; do
     ok "$verb: is in the synopsis of $page" sh -c \
         'sed -n "/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/p" "$1" | grep -Eq "^\.Nm billet $2\$"' \
         sh "$top_srcdir/man/$page" "$verb"
-    cp "$scratch/stdout" "$scratch/help"
-    is "$(in_help Options | while read -r option; do
-        long_options "$top_srcdir/man/$page" | grep -Fxq -e "$option" || echo "$option"
-    done)" "" "$verb: $page tells of each of its options"
-    in_help Options | sed "s/^/$page /" >>"$scratch/pages"
+    [ -f "$scratch/$page" ] || long_options "$top_srcdir/man/$page" >"$scratch/$page"
+    in_help Options >"$scratch/options"
+    is "$(grep -Fxv -f "$scratch/$page" "$scratch/options")" "" "$verb: $page tells of each of its options"
+    cat "$scratch/options" >>"$scratch/$page.had"
 done <"$scratch/verbs"
 
 # And back: what a page tells of, some verb of that page has.
-cut -d' ' -f1 "$scratch/pages" | sort -u >"$scratch/named"
-while read -r page; do
-    is "$(long_options "$top_srcdir/man/$page" | while read -r option; do
-        grep -Fxq -e "$page $option" "$scratch/pages" || echo "$option"
-    done)" "" "$page tells of no option that no verb has"
-done <"$scratch/named"
+for had in "$scratch"/*.had; do
+    page=$(basename "$had" .had)
+    is "$(grep -Fxv -f "$had" "$scratch/$page")" "" "$page tells of no option that no verb has"
+done
 
 # Common options and billet(1).
 billet run --help

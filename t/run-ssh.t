@@ -4,6 +4,7 @@
 # (SC2016: the far shell expands; SC2317: called by the trap)
 # billet run over SSH: a real sshd on loopback with keys of its own, as root and as an ordinary user.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+takes_long
 . "$top_srcdir/t/lib/verbs.sh"
 . "$top_srcdir/t/lib/canary.sh"
 need_billet

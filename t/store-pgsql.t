@@ -16,6 +16,7 @@ pgsql postgres "CREATE ROLE use LOGIN" && pgsql postgres "CREATE ROLE acme LOGIN
 # Whom billet connects as, and where.
 role=owner
 database=billet
+store_is_elsewhere=yes
 store_url() {
     pgsql_url "$database" "$role"
 }

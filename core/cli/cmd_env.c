@@ -14,6 +14,7 @@
 #include "cli/command.h"
 #include "cli/environment_form.h"
 #include "cli/output.h"
+#include "run/drain.h"
 #include "run/resolve.h"
 #include "run/secrets.h"
 #include "run/status.h"
@@ -104,6 +105,12 @@ run_show(struct cli *cli)
     if (billet_find_environment(cli->context, cli->arguments.items[0], &environment, &cli->error) <
         0)
         return cli_fail(cli);
+    struct billet_store *store = NULL;
+    if (billet_context_store(cli->context, &store, &cli->error) < 0 ||
+        billet_drain_read(store, cli->context->tenant, &environment, &cli->error) < 0) {
+        billet_environment_free(&environment);
+        return cli_fail(cli);
+    }
     if (cli->json) {
         json_t *object = environment_json(&environment);
         json_object_set_new(object, "format_version", json_string(BILLET_FORMAT_VERSION));
@@ -298,8 +305,12 @@ change_status(struct cli *cli, const char *wanted, const char *action)
         return status;
     int result =
         billet_find_environment(cli->context, cli->arguments.items[0], &environment, &cli->error);
-    if (result == 0)
+    if (result == 0 && strcmp(wanted, BILLET_ENVIRONMENT_ARCHIVED) == 0)
         result = refuse_file_or_builtin(cli, &environment);
+    if (result == 0)
+        result = billet_context_store(cli->context, &store, &cli->error);
+    if (result == 0)
+        result = billet_drain_read(store, cli->context->tenant, &environment, &cli->error);
     bool archived = result == 0 && strcmp(environment.status, BILLET_ENVIRONMENT_ARCHIVED) == 0;
     if (archived && strcmp(wanted, BILLET_ENVIRONMENT_ARCHIVED) != 0) {
         billet_error_set(&cli->error, BILLET_CLASS_CONFIG, "environment_inactive",
@@ -321,12 +332,13 @@ change_status(struct cli *cli, const char *wanted, const char *action)
             result = billet_error_no_memory(&cli->error);
     }
     if (result == 0)
-        result = billet_context_store(cli->context, &store, &cli->error);
-    if (result == 0)
         result = note(cli, action, &environment, &activity, &details);
-    if (result == 0)
+    if (result == 0 && billet_drain_is_stored(&environment))
         result =
             billet_store_of(store)->environment_update(store, &environment, &activity, &cli->error);
+    else if (result == 0)
+        result =
+            billet_drain_write(store, cli->context->tenant, &environment, &activity, &cli->error);
     billet_environment_free(&environment);
     return result < 0 ? cli_fail(cli) : BILLET_EXIT_OK;
 }

@@ -10,6 +10,7 @@
 #include "cli/command.h"
 #include "cli/output.h"
 #include "lease/owner.h"
+#include "run/drain.h"
 #include "run/resolve.h"
 #include "run/status.h"
 
@@ -93,6 +94,12 @@ note_closed(const struct billet_environment *environment, void *context)
 }
 
 static int
+note_closed_here(const struct billet_environment *environment, void *context)
+{
+    return billet_drain_is_stored(environment) ? 0 : note_closed(environment, context);
+}
+
+static int
 look(struct state *state, bool every_tenant)
 {
     struct cli *cli = state->cli;
@@ -109,6 +116,8 @@ look(struct state *state, bool every_tenant)
     if (result == 0)
         result = billet_store_of(store)->environment_list(store, filter.tenant, note_closed, state,
                                                           &cli->error);
+    if (result == 0)
+        result = billet_each_environment(cli->context, note_closed_here, state, &cli->error);
     return result;
 }
 

@@ -41,7 +41,7 @@ end_loaded(struct billet_context *context, struct billet_lease_session *session,
         billet_lease_start_release(session, NULL, alive ? "destroyed by an operator" : NULL, error);
     if (result < 0)
         return result;
-    if (billet_cleanup_resource(context, &session->lease, &problem) < 0) {
+    if (billet_cleanup_resource(context, NULL, &session->lease, &problem) < 0) {
         result = billet_lease_cleanup_failed(session, problem.message, error);
         if (result == 0 && forget) {
             billet_log(BILLET_LOG_WARNING, "lease %s: %s", session->lease.id, problem.message);

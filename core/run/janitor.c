@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "lease/lease.h"
 #include "run/cleanup.h"
+#include "run/drain.h"
 #include "run/resolve.h"
 #include "run/secrets.h"
 
@@ -27,6 +28,7 @@ struct pass {
     void *visit_context;
     struct billet_janitor_result *result;
     const char *driver; /* that is being swept */
+    struct billet_cleanup_host host;
 };
 
 static void
@@ -46,7 +48,28 @@ is_interrupted(const struct pass *pass)
 
 /* ---- environments whose resources cannot be removed --------------------------------- */
 
-/* The environment of the lease takes no new ones, when it is one that the store keeps. */
+/* The environment that the lease is of, as it is now; false: there is no such one any more. */
+static bool
+find_environment(struct pass *pass, const struct billet_lease *lease,
+                 struct billet_environment *environment)
+{
+    struct billet_error ignored = BILLET_ERROR_INIT;
+    int result;
+    if (lease->environment_id[0] != '\0')
+        result = billet_store_of(pass->store)
+                     ->environment_get(pass->store, lease->tenant, lease->environment, environment,
+                                       &ignored);
+    else
+        result = billet_find_environment(pass->context, lease->environment, environment, &ignored);
+    if (result == 0)
+        result = billet_drain_read(pass->store, lease->tenant, environment, &ignored);
+    billet_error_clear(&ignored);
+    return result == 0 &&
+           billet_drain_is_stored(environment) == (lease->environment_id[0] != '\0') &&
+           (environment->id == NULL || strcmp(environment->id, lease->environment_id) == 0);
+}
+
+/* The environment of the lease takes no new ones. */
 static int
 drain(struct pass *pass, const struct billet_lease *lease, const char *reason,
       struct billet_error *error)
@@ -55,10 +78,8 @@ drain(struct pass *pass, const struct billet_lease *lease, const char *reason,
     cleanup_json json_t *object = json_object();
     cleanup_free char *details = NULL;
     char *status = NULL, *why = NULL;
-    int result =
-        billet_store_of(pass->store)
-            ->environment_get(pass->store, lease->tenant, lease->environment, &environment, error);
-    if (result < 0 || strcmp(environment.id, lease->environment_id) != 0 ||
+    int result = 0;
+    if (!find_environment(pass, lease, &environment) ||
         strcmp(environment.status, BILLET_ENVIRONMENT_ACTIVE) != 0)
         goto out;
     status = strdup(BILLET_ENVIRONMENT_DRAINED);
@@ -81,8 +102,11 @@ drain(struct pass *pass, const struct billet_lease *lease, const char *reason,
                                         .lease = lease->id,
                                         .actor = pass->context->actor,
                                         .details = details};
-    result =
-        billet_store_of(pass->store)->environment_update(pass->store, &environment, &row, error);
+    if (billet_drain_is_stored(&environment))
+        result = billet_store_of(pass->store)
+                     ->environment_update(pass->store, &environment, &row, error);
+    else
+        result = billet_drain_write(pass->store, lease->tenant, &environment, &row, error);
     if (result == 0) {
         pass->result->drained++;
         find(pass, &(struct billet_janitor_finding){.kind = "environment",
@@ -104,8 +128,8 @@ out:
 static int
 destroy_resource(const struct billet_lease *lease, void *context, struct billet_error *error)
 {
-    const struct pass *pass = context;
-    return billet_cleanup_resource(pass->context, lease, error);
+    struct pass *pass = context;
+    return billet_cleanup_resource(pass->context, &pass->host, lease, error);
 }
 
 static void
@@ -123,8 +147,7 @@ lease_judged(const struct billet_lease *lease, enum billet_reap_decision decisio
                    .reason = reason,
                    .kept = decision == BILLET_REAP_KEPT,
                    .alarming = decision == BILLET_REAP_FAILED});
-    if (decision == BILLET_REAP_FAILED && lease->environment_id[0] != '\0' &&
-        lease->cleanup_attempts >= BILLET_JANITOR_DRAIN_AFTER &&
+    if (decision == BILLET_REAP_FAILED && lease->cleanup_attempts >= BILLET_JANITOR_DRAIN_AFTER &&
         drain(pass, lease, reason, &error) < 0)
         billet_log(BILLET_LOG_WARNING, "environment %s was not drained: %s", lease->environment,
                    error.message);
@@ -257,12 +280,12 @@ static int
 remove_resource(const struct billet_lease *lease, const struct billet_sweep_resource *resource,
                 void *context, struct billet_error *error)
 {
-    const struct pass *pass = context;
+    struct pass *pass = context;
     struct billet_lease named = *lease; /* shares the strings */
     char ref[sizeof(resource->ref)];
     snprintf(ref, sizeof(ref), "%s", resource->ref);
     named.ref = ref;
-    return billet_cleanup_resource(pass->context, &named, error);
+    return billet_cleanup_resource(pass->context, &pass->host, &named, error);
 }
 
 static void
@@ -395,6 +418,7 @@ billet_janitor_pass(struct billet_context *context, const struct billet_janitor_
     }
     if (result == 0 && options->sweep && !is_interrupted(&pass))
         result = sweep(&pass, error);
+    billet_cleanup_host_stop(&pass.host);
     if (result == 0 && !options->dry_run) {
         result = billet_io_make_directories(context->state_directory, 0700, error);
         if (result == 0)

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/io.h"
 #include "base/text.h"
+#include "run/drain.h"
 
 #define CHOICE_FILE ".billet"
 #define CHOICE_FILE_LIMIT 4096
@@ -168,6 +169,8 @@ billet_each_environment(struct billet_context *context, billet_environment_visit
     if (result == 0)
         result = billet_store_of(store)->environment_list(store, context->tenant, listing_visit,
                                                           &listing, error);
+    for (size_t i = 0; result == 0 && i < listing.count; i++)
+        result = billet_drain_read(store, context->tenant, &listing.items[i], error);
     if (listing.count > 1)
         qsort(listing.items, listing.count, sizeof(*listing.items), by_name);
     for (size_t i = 0; i < listing.count; i++) {
@@ -290,15 +293,7 @@ billet_resolve_environment(struct billet_context *context, const char *name, con
         result = billet_find_environment(context, name, environment, error);
     if (result < 0)
         return result;
-    if (strcmp(environment->status, BILLET_ENVIRONMENT_ACTIVE) != 0) {
-        bool reason = environment->reason != NULL && environment->reason[0] != '\0';
-        billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "environment_inactive",
-                         "environment '%s' is %s%s%s", name, environment->status,
-                         reason ? ": " : "", reason ? environment->reason : "");
-        error->retryable = 0;
-        result =
-            billet_error_hint(error, "'billet env edit %s --status active' makes it usable", name);
-    }
+    result = billet_drain_refuse(environment, error);
     if (result == 0)
         result = billet_prepare_environment(context, environment, error);
     if (result < 0) {

@@ -11,7 +11,8 @@
 #include "run/context.h"
 
 /* name NULL: choose. workspace NULL: the current directory's .billet file counts. The result is
- * resolved (billet_environment_resolve) and active. how (may be NULL) says where the choice came
+ * resolved (billet_environment_resolve) and active, as far as its definition says: what the store
+ * says of one that is not its own is billet_drain_read's. how (may be NULL) says where the choice came
  * from. Codes environment_not_found (also for another tenant's, with the nearest name),
  * environment_inactive, config_invalid. */
 int billet_resolve_environment(struct billet_context *context, const char *name,

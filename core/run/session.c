@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "base/uuid.h"
 #include "run/cleanup.h"
+#include "run/drain.h"
 #include "run/git.h"
 #include "run/resolve.h"
 #include "run/session_private.h"
@@ -143,6 +144,10 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
         result = billet_driver_check_config_begin(session->client, &session->call, error);
     if (result == 0)
         result = billet_context_store(context, &session->store, error);
+    if (result == 0 && request->draft == NULL)
+        result = billet_drain_read(session->store, context->tenant, &session->environment, error);
+    if (result == 0 && request->draft == NULL)
+        result = billet_drain_refuse(&session->environment, error);
     if (result == 0 && request->workspace != NULL)
         result = billet_session_open_workspace(session, request->workspace, error);
     if (result == 0)
@@ -518,7 +523,7 @@ release_resource(struct billet_session *session, int disposition, struct billet_
     /* Idempotent and by label: also right when acquire never answered. */
     billet_driver_stop(session->client);
     session->client = NULL;
-    return billet_cleanup_resource(session->context, &session->lease.lease, error);
+    return billet_cleanup_resource(session->context, NULL, &session->lease.lease, error);
 }
 
 static int

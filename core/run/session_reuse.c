@@ -164,7 +164,7 @@ end_row(struct billet_session *session, struct billet_lease_session *lease, cons
         struct billet_error *error)
 {
     struct billet_error why = BILLET_ERROR_INIT;
-    if (billet_cleanup_resource(session->context, &lease->lease, &why) == 0)
+    if (billet_cleanup_resource(session->context, NULL, &lease->lease, &why) == 0)
         return billet_lease_finish(lease, reason != NULL, reason, error);
     billet_log(BILLET_LOG_WARNING, "%s", why.message);
     return billet_lease_cleanup_failed(lease, why.message, error);

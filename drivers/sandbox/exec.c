@@ -439,6 +439,8 @@ begin(struct session *session, const struct sandbox_config *config, struct bille
                                           session->call->deadline_ns, &session->command, error);
     if (result == 0)
         result = send_order(session, order, streams, error);
+    if (result == 0 && (session->exec->hints & BILLET_HINT_LAST) != 0)
+        sandbox_resident_last(session->lease);
     billet_close_fd(&order);
     for (int i = 0; i < 3; i++)
         billet_close_fd(&owned[i]);

@@ -33,10 +33,8 @@
 
 #define EXIT_LOST 70 /* nobody reads it */
 #define COMMANDS_MAX 128
-/* Until another supervisor is made, unless a driver knocks before: not while a command begins, and
- * not when the sandbox ends with that command. */
+/* Until another supervisor is made, unless a driver knocks before: not while a command begins. */
 #define BEGIN_MS 50
-#define END_MS 5
 #define RETRY_MS 50 /* when there was no room for one */
 
 static struct inside inside;
@@ -46,6 +44,7 @@ static struct supervisor spare; /* the one at the door */
 static int64_t due_ms;          /* when another one is made */
 static bool full;               /* there was no room for it */
 static bool keep;               /* stay without the owner */
+static bool last;               /* no command follows: only who knocks gets a supervisor */
 static int owner = SANDBOX_FD_OWNER;
 
 /* ---- messages ---------------------------------------------------------------------- */
@@ -228,6 +227,10 @@ listen_to_owner(void)
         keep = true; /* and held stays open as long as this process lives */
         return;
     }
+    if (got == 1 && message.type == SANDBOX_LAST) {
+        last = true;
+        return;
+    }
     if (!keep)
         _exit(0);
     close(owner);
@@ -313,7 +316,7 @@ note_end(pid_t pid, bool killed)
         if (commands[i] == pid) {
             commands[i] = commands[--command_count];
             if (!full)
-                due_ms = now_ms() + END_MS;
+                due_ms = now_ms();
             if (killed)
                 end_abandoned();
             return;
@@ -362,8 +365,9 @@ static void __attribute__((noreturn)) live(void)
 {
     for (;;) {
         bool wanted = spare.pid == 0 && command_count < COMMANDS_MAX;
-        int64_t pause = wanted ? due_ms - now_ms() : -1;
-        if (wanted && pause <= 0) {
+        bool ahead = wanted && (!last || full);
+        int64_t pause = ahead ? due_ms - now_ms() : -1;
+        if (ahead && pause <= 0) {
             full = false;
             pause = 0;
         }

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define SANDBOX_MAGIC 0x78425342u
-#define SANDBOX_VERSION 2u
+#define SANDBOX_VERSION 3u
 
 /* Descriptors of billet-sandbox-init at its start; 2 is what bwrap complains to. */
 #define SANDBOX_FD_OWNER 3 /* its other end is the owner's: without it the sandbox ends */
@@ -84,6 +84,7 @@ struct sandbox_order {
 #define SANDBOX_BROKEN 3 /* text: what went wrong inside; value: errno. Also on a command's */
 /* From the owner. */
 #define SANDBOX_KEEP 16 /* outlive the owner; may carry a descriptor to hold for as long */
+#define SANDBOX_LAST 17 /* no command follows this one: make nothing ready for it */
 /* About a command. */
 #define SANDBOX_MISSING 32  /* first of all: text as in READY, when it is not empty */
 #define SANDBOX_TERMINAL 33 /* with the master by SCM_RIGHTS */

@@ -262,6 +262,18 @@ sandbox_resident_keep(struct billet_lease_handle *lease)
     lease->identity.shared = lease->identity.shared || resident->kept;
 }
 
+void
+sandbox_resident_last(struct billet_lease_handle *lease)
+{
+    const struct sandbox_resident *resident = &lease->resident;
+    const struct sandbox_message message = {.type = SANDBOX_LAST};
+    if (!sandbox_resident_is_ours(resident) || resident->owner < 0)
+        return;
+    /* Advice: one that does not hear it makes ready what nobody uses. */
+    ssize_t ignored = send(resident->owner, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)ignored;
+}
+
 /* Until its first word its start is tied to this process: the launched child dies with its parent
  * up to the moment when it is bubblewrap. One that ends meanwhile is explained to the next command.
  */

@@ -78,6 +78,8 @@ void sandbox_resident_kill(struct billet_lease_handle *lease, bool force);
 bool sandbox_resident_end(struct billet_lease_handle *lease, int64_t deadline_ns);
 /* Let it stay when this process ends, which must not be before await has returned. */
 void sandbox_resident_keep(struct billet_lease_handle *lease);
+/* Tell it that the command which begins now is the last one. */
+void sandbox_resident_last(struct billet_lease_handle *lease);
 void sandbox_resident_await(struct billet_lease_handle *lease, int64_t deadline_ns);
 /* Why it ended or took no command; fills error in any case. */
 int sandbox_resident_explain(struct sandbox_resident *resident, struct billet_error *error);

@@ -21,10 +21,13 @@ static const struct {
 } groups[] = {
     {"local", bench_rows_local, "a run here, beside three processes and as many commits"},
     {"sandbox", bench_rows_sandbox, "a sandboxed run, beside the same with bubblewrap alone"},
+    {"exec", bench_rows_exec, "a command on a lease that is held, beside a local spawn"},
     {"workspace", bench_rows_workspace, "sandboxed runs on trees, overlay beside bind"},
     {"ssh", bench_rows_ssh, "a tree of files over ssh, beside tar and rsync"},
     {"steps", bench_rows_steps, "where the time of a run goes"},
     {"store", bench_rows_store, "acquire and release on SQLite, beside the bare statements"},
+    {"pgsql", bench_rows_pgsql, "the same on PostgreSQL, beside pgbench"},
+    {"reap", bench_rows_reap, "a reap of many leases, beside the bare commits"},
     {"secret", bench_rows_secret, "seal, open, resolve, rotate, beside libsodium and SQLite alone"},
     {"memory", bench_rows_memory, "private memory of an idle driver host"},
     {"together", bench_rows_together, "many runs at once"},

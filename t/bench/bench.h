@@ -92,8 +92,11 @@ void bench_rows_sandbox(struct bench *bench);   /* row_run.c */
 void bench_rows_steps(struct bench *bench);     /* row_run.c */
 void bench_rows_peers(struct bench *bench);     /* row_run.c */
 void bench_rows_store(struct bench *bench);     /* row_store.c */
+void bench_rows_pgsql(struct bench *bench);     /* row_pgsql.c */
+void bench_rows_exec(struct bench *bench);      /* row_exec.c */
 void bench_rows_secret(struct bench *bench);    /* row_secret.c */
 void bench_rows_workspace(struct bench *bench); /* row_workspace.c */
+void bench_rows_reap(struct bench *bench);      /* row_reap.c */
 void bench_rows_ssh(struct bench *bench);       /* row_ssh.c */
 void bench_rows_memory(struct bench *bench);    /* row_process.c */
 void bench_rows_together(struct bench *bench);  /* row_process.c */

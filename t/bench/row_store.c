@@ -17,10 +17,10 @@
 #include "base/error.h"
 #include "bench.h"
 #include "lease/lease.h"
+#include "row_store.h"
 #include "store/store.h"
 
 #define PROCESSES_MAX 32
-#define SAMPLES_MAX 8192 /* latencies kept of each process and slice */
 #define SLICES 5
 
 /* What a worker tells, in memory shared with it. */
@@ -29,13 +29,13 @@ struct worker {
     int failed;
     char why[256];
     size_t count;
-    float latency_ms[SAMPLES_MAX]; /* of one acquire or one release */
+    float latency_ms[BENCH_LATENCIES]; /* of one acquire or one release */
 };
 
 static void
 keep(struct worker *worker, double start)
 {
-    if (worker->count < SAMPLES_MAX)
+    if (worker->count < BENCH_LATENCIES)
         worker->latency_ms[worker->count++] = (float)(bench_now_ms() - start);
 }
 
@@ -105,16 +105,13 @@ work_bare(const char *path, double until, struct worker *worker)
     bare_close(bare);
 }
 
-/* Pairs a second of count processes; processes 0: the bare statements in one. */
+/* Pairs a second of count processes; url NULL: the bare statements in one. */
 static double
-measure(const struct bench *bench, const char *path, int processes, struct worker *workers)
+measure(const struct bench *bench, const char *url, const char *path, int count,
+        struct worker *workers)
 {
-    char url[4096];
     pid_t pids[PROCESSES_MAX];
-    int count = processes > 0 ? processes : 1;
     int64_t pairs = 0;
-    snprintf(url, sizeof(url), "sqlite:%s", path);
-    memset(workers, 0, sizeof(*workers) * PROCESSES_MAX);
     double start = bench_now_ms() + 20; /* until all have started */
     double until = start + bench->seconds * 1e3;
     for (int i = 0; i < count; i++) {
@@ -124,7 +121,7 @@ measure(const struct bench *bench, const char *path, int processes, struct worke
         if (pids[i] == 0) {
             while (bench_now_ms() < start)
                 usleep(1000);
-            if (processes > 0)
+            if (url != NULL)
                 work_with_billet(bench, url, until, &workers[i]);
             else
                 work_bare(path, until, &workers[i]);
@@ -143,8 +140,36 @@ measure(const struct bench *bench, const char *path, int processes, struct worke
     return (double)pairs / ((bench_now_ms() - start) / 1e3);
 }
 
-static void
-make_database(const struct bench *bench, const char *name, char *path, size_t size)
+double
+bench_lease_rate(const struct bench *bench, const char *url, int processes, double *latencies,
+                 size_t *count)
+{
+    struct worker *workers = mmap(NULL, sizeof(*workers) * PROCESSES_MAX, PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (workers == MAP_FAILED)
+        bench_die("mmap: %s", strerror(errno));
+    double rate = measure(bench, url, NULL, processes, workers);
+    for (int i = 0; i < processes; i++)
+        for (size_t j = 0; j < workers[i].count; j++)
+            latencies[(*count)++] = workers[i].latency_ms[j];
+    munmap(workers, sizeof(*workers) * PROCESSES_MAX);
+    return rate;
+}
+
+double
+bench_bare_rate(const struct bench *bench, const char *path)
+{
+    struct worker *worker =
+        mmap(NULL, sizeof(*worker), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (worker == MAP_FAILED)
+        bench_die("mmap: %s", strerror(errno));
+    double rate = measure(bench, NULL, path, 1, worker);
+    munmap(worker, sizeof(*worker));
+    return rate;
+}
+
+void
+bench_make_database(const struct bench *bench, const char *name, char *path, size_t size)
 {
     struct billet_error error = BILLET_ERROR_INIT;
     struct billet_store *store = NULL;
@@ -156,29 +181,32 @@ make_database(const struct bench *bench, const char *name, char *path, size_t si
     billet_store_close(store);
 }
 
-static void
-tell_store(struct bench *bench, int processes, double bare, double rate, double p99)
+void
+bench_tell_rate(struct bench *bench, const char *name, int processes, double floor, double rate,
+                double *latencies, size_t count, double p99_ms)
 {
-    char name[32];
-    snprintf(name, sizeof(name), "store-%d", processes);
-    const struct bench_row row = {.name = name,
+    char text[64];
+    snprintf(text, sizeof(text), "%s-%d", name, processes);
+    const struct bench_row row = {.name = text,
                                   .unit = "pairs/s",
-                                  .floor = bare,
+                                  .floor = floor,
                                   .measured = rate,
-                                  .value = rate / bare,
+                                  .value = rate / floor,
                                   .measure = "ratio",
                                   .kind = BENCH_AT_LEAST,
                                   .target = 0.8};
     bench_tell(bench, &row);
-    snprintf(name, sizeof(name), "store-%d-p99", processes);
-    const struct bench_row latency = {.name = name,
+    bench_median(latencies, count);
+    double p99 = bench_quantile(latencies, count, 0.99);
+    snprintf(text, sizeof(text), "%s-%d-p99", name, processes);
+    const struct bench_row latency = {.name = text,
                                       .unit = "ms",
                                       .floor = -1,
                                       .measured = p99,
                                       .value = p99,
                                       .measure = "p99 ms",
-                                      .kind = BENCH_AT_MOST,
-                                      .target = 50};
+                                      .kind = p99_ms > 0 ? BENCH_AT_MOST : BENCH_INFORMATION,
+                                      .target = p99_ms};
     bench_tell(bench, &latency);
 }
 
@@ -191,34 +219,27 @@ bench_rows_store(struct bench *bench)
     double *latencies[KINDS];
     size_t counts[KINDS] = {0};
     char paths[KINDS + 1][4096];
-    struct worker *workers = mmap(NULL, sizeof(*workers) * PROCESSES_MAX, PROT_READ | PROT_WRITE,
-                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (workers == MAP_FAILED)
-        bench_die("mmap: %s", strerror(errno));
-    make_database(bench, "bare", paths[KINDS], sizeof(paths[KINDS]));
+    bench_make_database(bench, "bare", paths[KINDS], sizeof(paths[KINDS]));
     for (int k = 0; k < KINDS; k++) {
         char name[32];
         snprintf(name, sizeof(name), "lease-%d", processes[k]);
-        make_database(bench, name, paths[k], sizeof(paths[k]));
-        latencies[k] = calloc((size_t)processes[k] * SAMPLES_MAX * SLICES, sizeof(double));
+        bench_make_database(bench, name, paths[k], sizeof(paths[k]));
+        latencies[k] = calloc((size_t)processes[k] * BENCH_LATENCIES * SLICES, sizeof(double));
         if (latencies[k] == NULL)
             bench_die("out of memory");
     }
     for (int slice = 0; slice < SLICES; slice++) {
-        rates[KINDS][slice] = measure(bench, paths[KINDS], 0, workers);
+        rates[KINDS][slice] = bench_bare_rate(bench, paths[KINDS]);
         for (int k = 0; k < KINDS; k++) {
-            rates[k][slice] = measure(bench, paths[k], processes[k], workers);
-            for (int i = 0; i < processes[k]; i++)
-                for (size_t j = 0; j < workers[i].count; j++)
-                    latencies[k][counts[k]++] = workers[i].latency_ms[j];
+            char url[4200];
+            snprintf(url, sizeof(url), "sqlite:%s", paths[k]);
+            rates[k][slice] = bench_lease_rate(bench, url, processes[k], latencies[k], &counts[k]);
         }
     }
     double bare = bench_median(rates[KINDS], SLICES);
     for (int k = 0; k < KINDS; k++) {
-        bench_median(latencies[k], counts[k]);
-        tell_store(bench, processes[k], bare, bench_median(rates[k], SLICES),
-                   bench_quantile(latencies[k], counts[k], 0.99));
+        bench_tell_rate(bench, "store", processes[k], bare, bench_median(rates[k], SLICES),
+                        latencies[k], counts[k], 50);
         free(latencies[k]);
     }
-    munmap(workers, sizeof(*workers) * PROCESSES_MAX);
 }
