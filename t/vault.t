@@ -6,6 +6,7 @@
 # that nothing a provider or a program says gets out.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
 . "$top_srcdir/t/lib/verbs.sh"
+. "$top_srcdir/t/lib/canary.sh"
 . "$top_srcdir/t/lib/vault.sh"
 need_billet
 mkdir "$scratch/work" && cd "$scratch/work" || exit 1
@@ -253,6 +254,25 @@ else
     skip 2 "needs sqlite3"
 fi
 not_ok "no file of the state holds a value" sh -c 'find "$1" -type f -exec cat {} + | grep -aFq -e "$2"' sh "$scratch/state" "$canary"
+
+# While a command has the value, billet itself has it nowhere that an image of it would show: what libcurl
+# and jansson had in their hands is wiped.
+if is_root && [ -x "$seek" ] && [ -z "${BILLET_SANITIZERS:-}" ]; then
+    mkdir "$scratch/sources"
+    sources=$scratch/sources
+    printf 'vault second-%s second-%s\n' "$canary" "$canary" >"$sources/values"
+    resolves @vault:corp/db/main#password
+    host_keeps_nothing one
+    start_billet run -e one -- sh -c 'echo ready; exec sleep 1147'
+    ok "a run goes on" wait_until test -n "$(wait_until grep -qs ready "$scratch/stdout" && marked_sleeps)"
+    is "$(in_memory --memory "$billet_pid")" "" "an image of billet has no value of the vault"
+    for left in $(marked_sleeps); do
+        kill "$left"
+    done
+    finish_billet
+else
+    skip 7 "needs root to look into its memory, and no sanitizers, which keep what was freed"
+fi
 resolves @vault:nowhere/one
 billet config check
 like "$status/$stdout" '^1/.*billet.conf:[0-9]+:.*there is no vault' "config check finds a vault that is not there"

@@ -312,8 +312,7 @@ take_value(const struct session *session, const struct billet_vault_path *path,
         return not_understood(session, error);
     if (path->field[0] != '\0') {
         if (json_is_string(text))
-            fields = json_loadb(json_string_value(text), json_string_length(text),
-                                JSON_REJECT_DUPLICATES, NULL);
+            fields = billet_vault_load_json(json_string_value(text), json_string_length(text));
         return billet_vault_take_field(session->vault, fields, path->field, value, error);
     }
     if (json_is_string(binary))

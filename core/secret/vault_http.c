@@ -2,6 +2,7 @@
 #include "secret/vault_http.h"
 
 #include <curl/curl.h>
+#include <malloc.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,57 @@
 #include "base/text.h"
 
 #define CONNECT_MS 10000
+
+/* ---- memory of libraries that see values -------------------------------------------------- */
+
+/* What libcurl and jansson had in their hands is wiped when they let it go. What TLS libraries keep
+ * is out of reach. */
+static void
+wiping_free(void *memory)
+{
+    if (memory != NULL)
+        explicit_bzero(memory, malloc_usable_size(memory));
+    free(memory);
+}
+
+static void *
+wiping_realloc(void *memory, size_t size)
+{
+    size_t had = memory != NULL ? malloc_usable_size(memory) : 0;
+    if (had >= size && size > 0)
+        return memory;
+    void *grown = malloc(size);
+    if (grown == NULL)
+        return NULL;
+    if (had > 0)
+        memcpy(grown, memory, had < size ? had : size);
+    wiping_free(memory);
+    return grown;
+}
+
+/* jansson is core's too: its own functions come back behind each use. All are malloc's in the end,
+ * so that either may free what the other took. */
+struct allocators {
+    json_malloc_t take;
+    json_free_t give;
+};
+
+static struct allocators
+begin_wiping(void)
+{
+    struct allocators before;
+    json_get_alloc_funcs(&before.take, &before.give);
+    json_set_alloc_funcs(before.take, wiping_free);
+    return before;
+}
+
+static void
+end_wiping(struct allocators before)
+{
+    json_set_alloc_funcs(before.take, before.give);
+}
+
+/* ---- one request ---------------------------------------------------------------------------- */
 
 struct taking {
     struct billet_secret *answer;
@@ -93,7 +145,8 @@ billet_vault_http(const struct billet_vault *vault, const struct billet_vault_re
     struct billet_secret made = BILLET_SECRET_INIT;
     struct taking taking = {.answer = &made};
     struct curl_slist *headers = NULL;
-    if (!ready && curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+    if (!ready && curl_global_init_mem(CURL_GLOBAL_DEFAULT, malloc, wiping_free, wiping_realloc,
+                                       strdup, calloc) != CURLE_OK)
         return billet_error_no_memory(error);
     ready = true;
     int result = billet_secret_make(&made, BILLET_VAULT_ANSWER_MAX, error);
@@ -130,41 +183,32 @@ billet_vault_http(const struct billet_vault *vault, const struct billet_vault_re
     return 0;
 }
 
+json_t *
+billet_vault_load_json(const char *bytes, size_t length)
+{
+    struct allocators before = begin_wiping();
+    json_t *value = json_loadb(bytes, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+    end_wiping(before);
+    return value;
+}
+
 int
 billet_vault_http_json(const struct billet_vault *vault, const struct billet_secret *answer,
                        json_t **value, struct billet_error *error)
 {
-    json_error_t where;
-    *value = json_loadb((const char *)answer->bytes, answer->length,
-                        JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &where);
+    *value = billet_vault_load_json((const char *)answer->bytes, answer->length);
     if (json_is_object(*value))
         return 0;
     billet_vault_wipe_json(value);
     return billet_vault_failed(vault, "vault_answer_invalid", error);
 }
 
-static void
-wipe_strings(json_t *value)
-{
-    const char *key;
-    size_t index;
-    json_t *item;
-    if (json_is_string(value))
-        sodium_memzero((void *)(uintptr_t)json_string_value(value), json_string_length(value));
-    else if (json_is_object(value))
-        json_object_foreach (value, key, item)
-            wipe_strings(item);
-    else if (json_is_array(value))
-        json_array_foreach (value, index, item)
-            wipe_strings(item);
-}
-
 void
 billet_vault_wipe_json(json_t **value)
 {
-    if (*value != NULL)
-        wipe_strings(*value);
+    struct allocators before = begin_wiping();
     json_decref(*value);
+    end_wiping(before);
     *value = NULL;
 }
 
@@ -182,14 +226,15 @@ billet_vault_take_field(const struct billet_vault *vault, const json_t *fields, 
                                   error);
     if (json_is_string(found))
         return billet_vault_failed(vault, "vault_value_too_large", error);
+    struct allocators before = begin_wiping();
     char *text = json_dumps(found, JSON_COMPACT | JSON_ENCODE_ANY);
+    end_wiping(before);
     if (text == NULL)
         return billet_error_no_memory(error);
     int result = strlen(text) <= BILLET_SECRET_MAX
                      ? billet_secret_copy(value, text, strlen(text), error)
                      : billet_vault_failed(vault, "vault_value_too_large", error);
-    explicit_bzero(text, strlen(text));
-    free(text);
+    wiping_free(text);
     return result;
 }
 

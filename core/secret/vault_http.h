@@ -27,7 +27,10 @@ int billet_vault_http(const struct billet_vault *vault, const struct billet_vaul
 /* The answer as JSON; to be freed with billet_vault_wipe_json. */
 int billet_vault_http_json(const struct billet_vault *vault, const struct billet_secret *answer,
                            json_t **value, struct billet_error *error);
-/* Overwrite every string in it, then let it go. */
+/* Any JSON that may hold a value, duplicates rejected, NULL when it is none; freed as above. The
+ * memory of libcurl and jansson is wiped as they let it go. */
+json_t *billet_vault_load_json(const char *bytes, size_t length);
+/* Let it go, overwritten. The caller's reference is the only one. */
 void billet_vault_wipe_json(json_t **value);
 #define cleanup_wiped_json __attribute__((cleanup(billet_vault_wipe_json)))
 
