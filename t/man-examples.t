@@ -147,6 +147,17 @@ prepare() {
         ;;
     esac
     case $1 in
+    *"env trust"*)
+        printf '[driver fake]\nenabled = yes\n[environment build1]\ndriver = fake\ndirectory = %s\n' "$safe" \
+            >"$scratch/billet.conf"
+        case $1 in
+        *--yes*) ;;
+        *--remove*) quietly "$tool" env trust build1 --yes ;;
+        *) answers 'expect [y/N]' 'send y' ;;
+        esac
+        ;;
+    esac
+    case $1 in
     *"key init"*) ;;
     *"billet vault "*)
         quietly "$tool" key init
@@ -238,6 +249,12 @@ while read -r example; do
     *"billet vault "*)
         if [ ! -f "$BILLET_STORE_DIR/vault_hashicorp.so" ] || [ ! -f "$BILLET_STORE_DIR/vault_aws.so" ]; then
             skip 1 "billet was built without libcurl: $example"
+            continue
+        fi
+        ;;
+    *"env trust"*)
+        if [ ! -f "$BILLET_DRIVER_DIR/driver_fake.so" ]; then
+            skip 1 "driver fake is not built here: $example"
             continue
         fi
         ;;
