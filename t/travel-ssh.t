@@ -4,7 +4,7 @@
 # A workspace that is carried to a host and back: only what differs, conflicts, hosts that lie, ends
 # in the middle, a lease that is held, and a host without billet-guest.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
-takes_long
+takes_long core
 . "$top_srcdir/t/lib/verbs.sh"
 need_billet
 . "$top_srcdir/t/lib/sshd.sh"

@@ -5,7 +5,7 @@
 # that the service's own client works): every place that credentials come from, every refusal, versions;
 # and that nothing the provider says gets out. The same against moto, where it is on PATH.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
-takes_long
+takes_long core
 . "$top_srcdir/t/lib/verbs.sh"
 . "$top_srcdir/t/lib/vault.sh"
 need_billet
