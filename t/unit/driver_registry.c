@@ -119,7 +119,7 @@ START_TEST(find_gives_the_reason)
     ck_assert_int_lt(billet_registry_find(directories, configuration, "bad_abi", &entry, &error),
                      0);
     ck_assert_str_eq(error.code, "driver_broken");
-    ck_assert_ptr_nonnull(strstr(error.message, "999.0"));
+    ck_assert_ptr_nonnull(strstr(error.message, "999."));
     ck_assert_int_lt(billet_registry_find(directories, configuration, "bad_nwe", &entry, &error),
                      0);
     ck_assert_str_eq(error.code, "driver_not_found");
