@@ -156,6 +156,7 @@ while read -r verb; do
     "env create") both env create made -d fake --option token=@secret:alpha ;;
     "env show" | "env probe") for name in all on-secret made dead no-vault; do both $verb "$name"; done ;;
     "env edit") both env edit made --option token=@env:CANARY_E ;;
+    "env trust") for name in all on-secret made dead no-vault; do v $verb "$name" --yes && v $verb "$name" --json; done ;;
     "env archive" | "env drain" | "env undrain" | "env delete") v $verb made --yes && v $verb made ;;
     "lease acquire") both lease acquire -e on-secret ;;
     "lease show" | "lease release") both $verb "$lease" ;;
