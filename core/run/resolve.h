@@ -12,8 +12,8 @@
 
 /* name NULL: choose. workspace NULL: the current directory's .billet file counts. The result is
  * resolved (billet_environment_resolve) and active, as far as its definition says: what the store
- * says of one that is not its own is billet_drain_read's. how (may be NULL) says where the choice came
- * from. Codes environment_not_found (also for another tenant's, with the nearest name),
+ * says of one that is not its own is billet_drain_read's. how (may be NULL) says where the choice
+ * came from. Codes environment_not_found (also for another tenant's, with the nearest name),
  * environment_inactive, config_invalid. */
 int billet_resolve_environment(struct billet_context *context, const char *name,
                                const char *workspace, struct billet_environment *environment,
