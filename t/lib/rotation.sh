@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC2154,SC2086
 # rotation.sh - billet key rotate, killed at its system calls, while somebody reads secrets. After
 # tap.sh and verbs.sh; the store is what store_url says, and is there.
 
@@ -24,6 +24,9 @@ read_for_ever() {
 rotation_crashes() {
     crash_at=$top_builddir/t/crash-at
     [ -x "$crash_at" ] || skip_all "needs t/crash-at, which make check builds"
+    # The search for leaks cannot work beside a tracer.
+    traced=
+    [ -z "${BILLET_SANITIZERS:-}" ] || traced="env ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
     billet key init
     first=$stdout
     for name in s1 s2 s3 s4 s5 s6; do
@@ -32,7 +35,7 @@ rotation_crashes() {
         printf 'the second value of %s' "$name" >"$scratch/value.$name"
         isolated "$billet_program" secret rotate "$name" <"$scratch/value.$name" >/dev/null 2>&1
     done
-    tap_run isolated "$crash_at" count ${2:+"$2"} "$billet_program" key rotate
+    tap_run isolated $traced "$crash_at" count ${2:+"$2"} "$billet_program" key rotate
     like "$stdout" '^ended with 0 after [1-9][0-9]*$' "a rotation that nobody disturbs"
     calls=${stdout##* }
     [ "$1" = all ] && step=1 || step=$(((calls + $1 - 1) / $1))
@@ -42,7 +45,7 @@ rotation_crashes() {
     reader=$!
     kills=0
     while [ "$point" -le "$calls" ]; do
-        tap_run isolated "$crash_at" "$point" ${2:+"$2"} "$billet_program" key rotate
+        tap_run isolated $traced "$crash_at" "$point" ${2:+"$2"} "$billet_program" key rotate
         killed=$stdout
         case $killed in
         "killed at "*) kills=$((kills + 1)) ;;
