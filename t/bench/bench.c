@@ -84,6 +84,28 @@ bench_tell(struct bench *bench, const struct bench_row *row)
 }
 
 void
+bench_tell_ratio(struct bench *bench, const char *name, const char *unit, double floor,
+                 double measured, enum bench_target kind, double target)
+{
+    const struct bench_row row = {.name = name,
+                                  .unit = unit,
+                                  .floor = floor,
+                                  .measured = measured,
+                                  .value = measured / floor,
+                                  .measure = "ratio",
+                                  .kind = kind,
+                                  .target = target};
+    bench_tell(bench, &row);
+}
+
+void
+bench_tell_commands(struct bench *bench, const char *name, const struct bench_command *floor,
+                    const struct bench_command *measured, enum bench_target kind, double target)
+{
+    bench_tell_ratio(bench, name, "ms", floor->median, measured->median, kind, target);
+}
+
+void
 bench_skip(struct bench *bench, const char *name, const char *why)
 {
     json_array_append_new(bench->rows, json_pack("{s:s, s:s}", "row", name, "skipped", why));

@@ -83,6 +83,13 @@ struct bench_row {
     double target;
 };
 void bench_tell(struct bench *bench, const struct bench_row *row);
+/* A row about measured / floor. */
+void bench_tell_ratio(struct bench *bench, const char *name, const char *unit, double floor,
+                      double measured, enum bench_target kind, double target);
+/* The same of the medians of two commands. */
+void bench_tell_commands(struct bench *bench, const char *name, const struct bench_command *floor,
+                         const struct bench_command *measured, enum bench_target kind,
+                         double target);
 void bench_skip(struct bench *bench, const char *name, const char *why);
 
 /* ---- the rows --------------------------------------------------------------- */

@@ -92,15 +92,8 @@ warm(struct bench *bench, const char *environment)
         taken[i] = exec_once(&held);
     }
     end(&held);
-    const struct bench_row row = {.name = name,
-                                  .unit = "ms",
-                                  .floor = bench_median(floor, runs),
-                                  .measured = bench_median(taken, runs),
-                                  .value = bench_median(taken, runs) / bench_median(floor, runs),
-                                  .measure = "ratio",
-                                  .kind = BENCH_AT_MOST,
-                                  .target = 1.5};
-    bench_tell(bench, &row);
+    bench_tell_ratio(bench, name, "ms", bench_median(floor, runs), bench_median(taken, runs),
+                     BENCH_AT_MOST, 1.5);
 }
 
 void

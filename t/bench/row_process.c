@@ -170,13 +170,6 @@ bench_rows_together(struct bench *bench)
                                     .kind = BENCH_AT_MOST,
                                     .target = 0};
     bench_tell(bench, &right);
-    const struct bench_row memory = {.name = "together-memory",
-                                     .unit = "KiB",
-                                     .floor = (double)alone,
-                                     .measured = (double)peak,
-                                     .value = (double)peak / (double)alone,
-                                     .measure = "ratio",
-                                     .kind = BENCH_AT_MOST,
-                                     .target = 1.1};
-    bench_tell(bench, &memory);
+    bench_tell_ratio(bench, "together-memory", "KiB", (double)alone, (double)peak, BENCH_AT_MOST,
+                     1.1);
 }

@@ -86,13 +86,7 @@ bench_rows_reap(struct bench *bench)
     check(path, count);
     double floor = count * COMMITS / 4.0 * 1e3 / rate;
     snprintf(name, sizeof(name), "reap-%d", count);
-    const struct bench_row row = {.name = name,
-                                  .unit = "ms",
-                                  .floor = floor,
-                                  .measured = taken,
-                                  .value = taken / floor,
-                                  .measure = "ratio"};
-    bench_tell(bench, &row);
+    bench_tell_ratio(bench, name, "ms", floor, taken, BENCH_INFORMATION, 0);
     const struct bench_row memory = {.name = "reap-memory",
                                      .unit = "KiB",
                                      .floor = -1,

@@ -36,21 +36,6 @@ find_program(const char *name)
     return NULL;
 }
 
-static void
-tell_ratio(struct bench *bench, const char *name, const struct bench_command *floor,
-           const struct bench_command *billet, enum bench_target kind, double target)
-{
-    const struct bench_row row = {.name = name,
-                                  .unit = "ms",
-                                  .floor = floor->median,
-                                  .measured = billet->median,
-                                  .value = billet->median / floor->median,
-                                  .measure = "ratio",
-                                  .kind = kind,
-                                  .target = target};
-    bench_tell(bench, &row);
-}
-
 void
 bench_rows_local(struct bench *bench)
 {
@@ -67,8 +52,8 @@ bench_rows_local(struct bench *bench)
         {.name = "billet run -e local", .argv = billet},
     };
     bench_interleave(bench, commands, 3);
-    tell_ratio(bench, "local", &commands[0], &commands[2], BENCH_AT_MOST, 1.5);
-    tell_ratio(bench, "local-file", &commands[1], &commands[2], BENCH_INFORMATION, 0);
+    bench_tell_commands(bench, "local", &commands[0], &commands[2], BENCH_AT_MOST, 1.5);
+    bench_tell_commands(bench, "local-file", &commands[1], &commands[2], BENCH_INFORMATION, 0);
     bench_commands_free(commands, 3);
 }
 
@@ -172,8 +157,8 @@ bench_rows_sandbox(struct bench *bench)
     replace_init(directory, find_program("true"));
     read_user(directory, uid, gid);
     bench_interleave(bench, commands, 3);
-    tell_ratio(bench, "sandbox", &commands[0], &commands[2], BENCH_AT_MOST, 1.3);
-    tell_ratio(bench, "sandbox-file", &commands[1], &commands[2], BENCH_INFORMATION, 0);
+    bench_tell_commands(bench, "sandbox", &commands[0], &commands[2], BENCH_AT_MOST, 1.3);
+    bench_tell_commands(bench, "sandbox-file", &commands[1], &commands[2], BENCH_INFORMATION, 0);
     bench_commands_free(commands, 3);
 }
 

@@ -175,15 +175,7 @@ rate_of(struct world *world, void (*step)(struct world *world))
 static void
 tell(struct bench *bench, const char *name, double floor, double measured, double target)
 {
-    const struct bench_row row = {.name = name,
-                                  .unit = "/s",
-                                  .floor = floor,
-                                  .measured = measured,
-                                  .value = measured / floor,
-                                  .measure = "ratio",
-                                  .kind = BENCH_AT_LEAST,
-                                  .target = target};
-    bench_tell(bench, &row);
+    bench_tell_ratio(bench, name, "/s", floor, measured, BENCH_AT_LEAST, target);
 }
 
 static void

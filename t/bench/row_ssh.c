@@ -114,15 +114,7 @@ tell(struct far *far, const char *name, int ours, int floor, enum bench_target k
 {
     double measured = bench_median(far->samples[ours], (size_t)far->count);
     double other = bench_median(far->samples[floor], (size_t)far->count);
-    const struct bench_row row = {.name = name,
-                                  .unit = "ms",
-                                  .floor = other,
-                                  .measured = measured,
-                                  .value = measured / other,
-                                  .measure = "ratio",
-                                  .kind = kind,
-                                  .target = target};
-    bench_tell(far->bench, &row);
+    bench_tell_ratio(far->bench, name, "ms", other, measured, kind, target);
 }
 
 void
@@ -161,11 +153,6 @@ bench_rows_ssh(struct bench *bench)
         return;
     }
     tell(far, "ssh-same", SAME, SAME_RSYNC, BENCH_AT_MOST, 0.5);
-    const struct bench_row memory = {.name = "ssh-same-memory",
-                                     .unit = "KiB",
-                                     .floor = (double)far->rsync_kib,
-                                     .measured = (double)far->kib,
-                                     .value = (double)far->kib / (double)far->rsync_kib,
-                                     .measure = "ratio"};
-    bench_tell(bench, &memory);
+    bench_tell_ratio(bench, "ssh-same-memory", "KiB", (double)far->rsync_kib, (double)far->kib,
+                     BENCH_INFORMATION, 0);
 }

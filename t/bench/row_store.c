@@ -187,15 +187,7 @@ bench_tell_rate(struct bench *bench, const char *name, int processes, double flo
 {
     char text[64];
     snprintf(text, sizeof(text), "%s-%d", name, processes);
-    const struct bench_row row = {.name = text,
-                                  .unit = "pairs/s",
-                                  .floor = floor,
-                                  .measured = rate,
-                                  .value = rate / floor,
-                                  .measure = "ratio",
-                                  .kind = BENCH_AT_LEAST,
-                                  .target = 0.8};
-    bench_tell(bench, &row);
+    bench_tell_ratio(bench, text, "pairs/s", floor, rate, BENCH_AT_LEAST, 0.8);
     bench_median(latencies, count);
     double p99 = bench_quantile(latencies, count, 0.99);
     snprintf(text, sizeof(text), "%s-%d-p99", name, processes);

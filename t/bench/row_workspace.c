@@ -34,21 +34,6 @@ bench_make_tree(const char *directory, int files)
     }
 }
 
-static void
-tell(struct bench *bench, const char *name, const struct bench_command *floor,
-     const struct bench_command *measured, enum bench_target kind, double target)
-{
-    const struct bench_row row = {.name = name,
-                                  .unit = "ms",
-                                  .floor = floor->median,
-                                  .measured = measured->median,
-                                  .value = measured->median / floor->median,
-                                  .measure = "ratio",
-                                  .kind = kind,
-                                  .target = target};
-    bench_tell(bench, &row);
-}
-
 void
 bench_rows_workspace(struct bench *bench)
 {
@@ -84,9 +69,9 @@ bench_rows_workspace(struct bench *bench)
     }
     bench_make_tree(large, LARGE);
     bench_interleave(bench, commands, sizeof(commands) / sizeof(commands[0]));
-    tell(bench, "overlay", &commands[0], &commands[1], BENCH_AT_MOST, 1.3);
-    tell(bench, "overlay-20000", &commands[2], &commands[3], BENCH_AT_MOST, 1.3);
-    tell(bench, "overlay-size", &commands[1], &commands[3], BENCH_AT_MOST, 1.2);
-    tell(bench, "unchosen-20000", &commands[2], &commands[4], BENCH_INFORMATION, 0);
+    bench_tell_commands(bench, "overlay", &commands[0], &commands[1], BENCH_AT_MOST, 1.3);
+    bench_tell_commands(bench, "overlay-20000", &commands[2], &commands[3], BENCH_AT_MOST, 1.3);
+    bench_tell_commands(bench, "overlay-size", &commands[1], &commands[3], BENCH_AT_MOST, 1.2);
+    bench_tell_commands(bench, "unchosen-20000", &commands[2], &commands[4], BENCH_INFORMATION, 0);
     bench_commands_free(commands, sizeof(commands) / sizeof(commands[0]));
 }
