@@ -333,10 +333,7 @@ change_status(struct cli *cli, const char *wanted, const char *action)
     }
     if (result == 0)
         result = note(cli, action, &environment, &activity, &details);
-    if (result == 0 && billet_drain_is_stored(&environment))
-        result =
-            billet_store_of(store)->environment_update(store, &environment, &activity, &cli->error);
-    else if (result == 0)
+    if (result == 0)
         result =
             billet_drain_write(store, cli->context->tenant, &environment, &activity, &cli->error);
     billet_environment_free(&environment);

@@ -52,10 +52,10 @@ billet_drain_read(struct billet_store *store, const char *tenant,
                : 0;
 }
 
-int
-billet_drain_write(struct billet_store *store, const char *tenant,
-                   const struct billet_environment *environment,
-                   const struct billet_activity *activity, struct billet_error *error)
+static int
+write_mark(struct billet_store *store, const char *tenant,
+           const struct billet_environment *environment, const struct billet_activity *activity,
+           struct billet_error *error)
 {
     char reason[REASON_MAX];
     cleanup_free char *name = mark_name(tenant, environment);
@@ -72,6 +72,16 @@ billet_drain_write(struct billet_store *store, const char *tenant,
         return billet_error_no_memory(error);
     int result = billet_store_of(store)->activity_add(store, activity, 1, error);
     return result < 0 ? result : billet_store_of(store)->meta_put(store, name, text, error);
+}
+
+int
+billet_drain_write(struct billet_store *store, const char *tenant,
+                   const struct billet_environment *environment,
+                   const struct billet_activity *activity, struct billet_error *error)
+{
+    if (billet_drain_is_stored(environment))
+        return billet_store_of(store)->environment_update(store, environment, activity, error);
+    return write_mark(store, tenant, environment, activity, error);
 }
 
 int

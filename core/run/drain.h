@@ -16,8 +16,8 @@ bool billet_drain_is_stored(const struct billet_environment *environment);
 int billet_drain_read(struct billet_store *store, const char *tenant,
                       struct billet_environment *environment, struct billet_error *error);
 
-/* Write the mark: drained with environment->reason, or active. The activity, whose action says the
- * same, is recorded first. */
+/* Keep the status and reason of the environment: in its row with the activity, or as the mark,
+ * before which the activity is recorded. */
 int billet_drain_write(struct billet_store *store, const char *tenant,
                        const struct billet_environment *environment,
                        const struct billet_activity *activity, struct billet_error *error);

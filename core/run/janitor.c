@@ -102,11 +102,7 @@ drain(struct pass *pass, const struct billet_lease *lease, const char *reason,
                                         .lease = lease->id,
                                         .actor = pass->context->actor,
                                         .details = details};
-    if (billet_drain_is_stored(&environment))
-        result = billet_store_of(pass->store)
-                     ->environment_update(pass->store, &environment, &row, error);
-    else
-        result = billet_drain_write(pass->store, lease->tenant, &environment, &row, error);
+    result = billet_drain_write(pass->store, lease->tenant, &environment, &row, error);
     if (result == 0) {
         pass->result->drained++;
         find(pass, &(struct billet_janitor_finding){.kind = "environment",

@@ -144,10 +144,11 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
         result = billet_driver_check_config_begin(session->client, &session->call, error);
     if (result == 0)
         result = billet_context_store(context, &session->store, error);
-    if (result == 0 && request->draft == NULL)
+    if (result == 0 && request->draft == NULL) {
         result = billet_drain_read(session->store, context->tenant, &session->environment, error);
-    if (result == 0 && request->draft == NULL)
-        result = billet_drain_refuse(&session->environment, error);
+        if (result == 0)
+            result = billet_drain_refuse(&session->environment, error);
+    }
     if (result == 0 && request->workspace != NULL)
         result = billet_session_open_workspace(session, request->workspace, error);
     if (result == 0)
