@@ -117,6 +117,8 @@ lease=$stdout
 is "$(offers run -e '')" "local sandbox tests " "environments of the store"
 is "$(described tests run --environment '')" "for tests" "with their descriptions"
 is "$(offers env edit '')" "tests " "only what is in the store can be edited"
+is "$(offers env drain '')$(offers env undrain '')" "local sandbox tests local sandbox tests " \
+    "any environment can be drained"
 for verb in exec shell 'lease show' 'lease release' 'lease destroy'; do
     # shellcheck disable=SC2086 # two words are meant
     is "$(offers $verb '')" "$lease " "$verb: the live lease"

@@ -105,7 +105,8 @@ complete_argument(struct cli_completion *completion)
              is_verb(completion, "env delete"))
         cli_offer_environments(completion, true);
     else if (is_verb(completion, "env show") || is_verb(completion, "env probe") ||
-             is_verb(completion, "env trust"))
+             is_verb(completion, "env trust") || is_verb(completion, "env drain") ||
+             is_verb(completion, "env undrain"))
         cli_offer_environments(completion, false);
     else if (is_verb(completion, "config check"))
         puts(":files");

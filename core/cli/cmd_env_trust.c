@@ -269,8 +269,10 @@ read_options(struct cli *cli, struct trust *trust)
             return cli_usage(cli, "--fingerprint is SHA256: and 43 characters, not '%s'",
                              cli->value);
         if (!billet_strings_add(&trust->given, cli->value) ||
-            !billet_strings_add(&trust->accept, cli->value))
-            return BILLET_EXIT_FAILED;
+            !billet_strings_add(&trust->accept, cli->value)) {
+            billet_error_no_memory(&cli->error);
+            return cli_fail(cli);
+        }
     }
     if (cli->arguments.count != 1)
         return cli_usage(cli, "usage: billet env trust %s", cli->command->synopsis);
