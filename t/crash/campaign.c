@@ -229,7 +229,7 @@ plan(const struct group *groups, int count, long points)
 static int
 run_workers(void)
 {
-    int failures = 0, status;
+    int failures = 0, status = 0;
     pid_t workers[64];
     for (int i = 0; i < options.jobs; i++) {
         fflush(stdout);
@@ -240,8 +240,10 @@ run_workers(void)
             failures++;
     }
     for (int i = 0; i < options.jobs; i++)
-        if (workers[i] > 0 && (waitpid(workers[i], &status, 0) != workers[i] || status != 0))
+        if (workers[i] > 0 && (waitpid(workers[i], &status, 0) != workers[i] || status != 0)) {
+            printf("# worker %d ended with wait status %#x\n", i, (unsigned)status);
             failures++;
+        }
     return failures;
 }
 

@@ -331,7 +331,7 @@ long
 group_measure(struct place *place, const struct group *group)
 {
     char lease[64];
-    const char *arguments[16];
+    const char *arguments[SCENARIO_ARGUMENTS_MAX];
     int calls[9];
     struct crash_outcome outcome;
     if (!prepare(place, group, lease))
@@ -354,7 +354,7 @@ group_try(struct place *place, const struct group *group, long ordinal, bool dee
           struct crash_outcome *outcome)
 {
     char lease[64];
-    const char *arguments[16];
+    const char *arguments[SCENARIO_ARGUMENTS_MAX];
     int calls[9];
     *outcome = (struct crash_outcome){.call = -1};
     if (prepare(place, group, lease)) {

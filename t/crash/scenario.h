@@ -17,12 +17,15 @@ enum scenario_state {
     SCENARIO_ABANDONED,  /* a lease whose billet was killed while its command ran */
 };
 
+/* With the NULL that ends them. */
+#define SCENARIO_ARGUMENTS_MAX 16
+
 struct scenario {
     const char *name;
     enum scenario_state before;
     bool holds; /* a lease that is still held afterwards is as it should be */
     /* @E environment, @W workspace, @L lease, @N a name that is new each time */
-    const char *arguments[12];
+    const char *arguments[SCENARIO_ARGUMENTS_MAX];
 };
 
 enum victim {
