@@ -137,7 +137,7 @@ static const char *const run_examples[] = {
     "billet run -- make check",
     "billet run -e sandbox -w . -- make check",
     "billet run -e sandbox -it -- sh",
-    "billet run -e sandbox -w . --asset ~/tools -- sh -c '$BILLET_ASSETS/tools/build'",
+    "billet run -e sandbox --asset ~/kit -- sh -c '$BILLET_ASSETS/kit/build'",
     "billet run --timeout 10m --env CI=yes -- ./test.sh",
     NULL};
 const struct cli_command cli_run = {"run",
