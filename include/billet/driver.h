@@ -197,9 +197,10 @@ struct billet_trust {
 #define BILLET_CAN_LABEL 0x80u           /* list, destroy by label */
 #define BILLET_CAN_SHARE_FILES 0x100u    /* the workspace is this machine's own directory */
 #define BILLET_CAN_CONTROL_NETWORK 0x200u
-#define BILLET_CAN_LIMIT 0x400u   /* memory, processes */
-#define BILLET_CAN_CONFINE 0x800u /* the workload is kept from this machine */
-#define BILLET_CAN_TRUST 0x1000u  /* trust; since minor 1 */
+#define BILLET_CAN_LIMIT 0x400u         /* memory, processes */
+#define BILLET_CAN_CONFINE 0x800u       /* the workload is kept from this machine */
+#define BILLET_CAN_TRUST 0x1000u        /* trust; since minor 1 */
+#define BILLET_BOUND_TO_MACHINE 0x2000u /* only the machine that made a resource can reach it */
 
 /* Every callback returns 0, or a negative BILLET_CLASS_* with *error filled. */
 struct billet_driver {
