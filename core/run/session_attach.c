@@ -151,9 +151,10 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
     }
     json_decref(taken.facts);
     session->held = true;
+    result = billet_session_assets_recall(session, facts, error);
     billet_text_copy(session->lease_id, sizeof(session->lease_id), lease->id);
     /* A fresh host knows the lease, not where its workspace is. */
-    if (lease->directory[0] != '\0' && lease->workspace[0] != '\0') {
+    if (result == 0 && lease->directory[0] != '\0' && lease->workspace[0] != '\0') {
         session->workspace_mode =
             billet_workspace_mode_by_name(billet_json_string(facts, BILLET_MODE_FACT, ""));
         if (session->workspace == NULL)
@@ -163,6 +164,8 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
     }
     if (result == 0)
         result = billet_session_fill_variables(session, error);
+    if (result == 0)
+        result = billet_session_assets_bring(session, true, error);
     if (result == 0 && !request->exchange)
         result = billet_session_note_start(session, error);
     return result;

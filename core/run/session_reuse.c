@@ -108,6 +108,10 @@ make_key(struct billet_session *session, struct billet_error *error)
     add_text(&state, billet_workspace_mode_name(session->workspace_mode));
     add_text(&state, session->environment.provision);
     add_text(&state, text);
+    for (size_t i = 0; i < session->assets.count; i++) {
+        add_text(&state, session->assets.items[i].name);
+        add_text(&state, session->assets.items[i].path);
+    }
     int result = add_secret_versions(session, &state, error);
     crypto_generichash_final(&state, hash, sizeof(hash));
     sodium_bin2hex(session->reuse_key, sizeof(session->reuse_key), hash, sizeof(hash));
