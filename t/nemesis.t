@@ -112,9 +112,6 @@ nemesis() {
 nemesis sqlite 5
 if [ -f "$BILLET_STORE_DIR/store_pgsql.so" ] && command -v psql >/dev/null 2>&1; then
     nemesis pgsql 6 --pgsql
-    # An owner that stood still for longer than its lease lived is told when it goes on.
-    is_root && [ "$status" = 0 ] && ok "pgsql: an owner that overstayed was found" \
-        grep -q '\[lease_lost\]' "$scratch"/pgsql/errors-*
 else
     skip 4 "needs the PostgreSQL store and psql"
 fi

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/uuid.h"
+#include "lease/machine.h"
 #include "run/cleanup.h"
 #include "run/drain.h"
 #include "run/git.h"
@@ -304,10 +305,15 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
         return billet_session_step_failed(error, "lease_acquire_failed");
     }
     session->held = true;
-    cleanup_json json_t *facts = made.facts;
-    cleanup_free char *text = facts != NULL ? billet_json_text(facts) : NULL;
+    cleanup_json json_t *facts = made.facts != NULL ? made.facts : json_object();
+    if ((session->info->capabilities & BILLET_CAN_BE_LOCAL) != 0)
+        result = billet_machine_record(session->store, facts, error);
+    cleanup_free char *text = billet_json_text(facts);
     cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
-    result = billet_session_fill_variables(session, error);
+    if (result == 0 && text == NULL)
+        result = billet_error_no_memory(error);
+    if (result == 0)
+        result = billet_session_fill_variables(session, error);
     /* In place nothing is brought anywhere: realizing is part of this step's transaction. */
     if (result == 0 && session->workspace_mode <= BILLET_WORKSPACE_IN_PLACE) {
         cleanup_free char *first = billet_steal(text);

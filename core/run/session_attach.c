@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "lease/machine.h"
 #include "run/cleanup.h"
 #include "run/resolve.h"
 #include "run/session_private.h"
@@ -115,6 +116,8 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
                          billet_lease_state_name(lease->state));
         result = billet_error_hint(error, "'billet lease list' shows the live ones");
     }
+    if (result == 0)
+        result = billet_machine_refuse(lease, error);
     if (result == 0 && request->exchange)
         result = lock_workspace(session, lease_id, error);
     else if (result == 0)

@@ -327,7 +327,7 @@ BILLET_DRIVER("sandbox", PACKAGE_VERSION, 2)
         .capabilities = BILLET_CAN_STREAM_STDIN | BILLET_CAN_SPLIT_STDERR | BILLET_CAN_BINARY |
                         BILLET_CAN_SIGNAL | BILLET_CAN_PTY | BILLET_CAN_RESUME | BILLET_CAN_LABEL |
                         BILLET_CAN_SHARE_FILES | BILLET_CAN_CONTROL_NETWORK | BILLET_CAN_LIMIT |
-                        BILLET_CAN_CONFINE | BILLET_CAN_ASSETS,
+                        BILLET_CAN_CONFINE | BILLET_CAN_ASSETS | BILLET_CAN_BE_LOCAL,
         .workspace_modes = 1u << BILLET_WORKSPACE_NONE | 1u << BILLET_WORKSPACE_BIND |
                            1u << BILLET_WORKSPACE_OVERLAY,
         .check_config = check_config,

@@ -214,6 +214,8 @@ struct billet_trust {
 #define BILLET_CAN_CONFINE 0x800u /* the workload is kept from this machine */
 #define BILLET_CAN_TRUST 0x1000u  /* trust; since minor 1 */
 #define BILLET_CAN_ASSETS 0x2000u /* commands can be given assets; since minor 2 */
+/* Only the machine that made a resource can reach it; since minor 2. */
+#define BILLET_CAN_BE_LOCAL 0x4000u
 
 /* Every callback returns 0, or a negative BILLET_CLASS_* with *error filled. */
 struct billet_driver {

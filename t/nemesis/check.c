@@ -225,19 +225,22 @@ check_owners(struct part events)
 static void
 check_resource(struct part events, struct part activity)
 {
-    int64_t fence = 0;
+    int64_t fence = 0;       /* the highest of all who did something */
+    int64_t owner_fence = 0; /* of those who used it; many may remove, if nobody uses it then */
     bool removed = false;
     for (size_t i = 0; i < events.count; i++) {
         const struct record *event = &events.first[i];
         bool use = is(event, "exec") || is(event, "using") || is(event, "resumed") ||
                    is(event, "entered") || is(event, "ended");
-        bool owner = is_own_use(event) || is(event, "resumed") || is(event, "removing") ||
-                     is(event, "removed");
+        bool owner = is_own_use(event) || is(event, "resumed");
+        bool removes = is(event, "removing") || is(event, "removed");
         if (use && removed)
             broken("used-after-end", event->lease, event);
-        if (owner && event->fence < fence)
+        if ((owner && event->fence < fence) || (removes && event->fence < owner_fence))
             broken("stale-fence", event->lease, event);
-        if (owner && event->fence > fence)
+        if (owner && event->fence > owner_fence)
+            owner_fence = event->fence;
+        if ((owner || removes) && event->fence > fence)
             fence = event->fence;
         if (is(event, "made"))
             removed = false;
@@ -271,7 +274,7 @@ check_activity(struct part activity, struct part events, const struct record *ro
             {"lease.acquired", "acquiring", "active"},
             {"lease.retained", "active", "retained"},
             {"lease.resumed", "retained", "active"},
-            {"lease.releasing", "acquiring active retained", "releasing"},
+            {"lease.releasing", "acquiring active retained releasing", "releasing"},
             {"lease.reaped", "acquiring active retained releasing", "releasing"},
             {"lease.cleanup_failed", "releasing", "releasing"},
             {"lease.released", "releasing", "released"},
