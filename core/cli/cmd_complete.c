@@ -53,7 +53,8 @@ complete_value(struct cli_completion *completion)
         cli_offer_variables(completion);
     else if (strcmp(name, "workspace") == 0)
         puts(":directories");
-    else if (strcmp(name, "file") == 0 || strcmp(name, "draft") == 0 || strcmp(name, "config") == 0)
+    else if (strcmp(name, "file") == 0 || strcmp(name, "draft") == 0 ||
+             strcmp(name, "config") == 0 || strcmp(name, "asset") == 0)
         puts(":files");
 }
 

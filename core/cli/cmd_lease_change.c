@@ -23,7 +23,7 @@ run_acquire(struct cli *cli)
         .request = {.session = {.workspace_mode = -1, .policy = "keep", .no_command = true},
                     .exec = {.timeout_ns = -1, .status_fd = -1}},
     };
-    struct billet_run_result result;
+    struct billet_run_result result = {0};
     for (int id; (id = cli_next(cli, false)) != 0;) {
         int status = id < 0 ? cli_usage_status(cli) : cli_run_option(cli, &run, id);
         if (status != 0) {
@@ -45,11 +45,12 @@ run_acquire(struct cli *cli)
         if (result.ending.outcome == BILLET_OUTCOME_CANCELLED)
             status = billet_ending_status(&result.ending);
     } else if (status == 0 && cli->json) {
-        cli_print_json(json_pack("{s:s, s:s}", "format_version", BILLET_FORMAT_VERSION, "lease",
-                                 result.lease));
+        cli_print_json(json_pack("{s:s, s:s, s:O*}", "format_version", BILLET_FORMAT_VERSION,
+                                 "lease", result.lease, "assets", result.assets));
     } else if (status == 0) {
         printf("%s\n", result.lease);
     }
+    json_decref(result.assets);
     cli_run_free(&run);
     return status;
 }
@@ -132,6 +133,7 @@ static const struct cli_option acquire_options[] = {
     {"environment", 'e', "NAME", "the environment (BILLET_ENVIRONMENT)"},
     {"workspace", 'w', "DIR", "the directory that commands work on"},
     {"workspace-mode", CLI_OPTION_WORKSPACE_MODE, "MODE", "in_place, bind, overlay or copy"},
+    {"asset", CLI_OPTION_ASSET, "PATH[:NAME]", "let commands read this too (BILLET_ASSETS)"},
     {"ttl", CLI_OPTION_TTL, "DURATION", "how long it lives without use"},
     {"agent", CLI_OPTION_AGENT, "ID", "whom it is for"},
     {"issue", CLI_OPTION_ISSUE, "ID", "what it is for"},

@@ -121,6 +121,7 @@ static const struct cli_option run_options[] = {
     {"environment", 'e', "NAME", "the environment (BILLET_ENVIRONMENT)"},
     {"workspace", 'w', "DIR", "the directory the command works on"},
     {"workspace-mode", CLI_OPTION_WORKSPACE_MODE, "MODE", "in_place, bind, overlay or copy"},
+    {"asset", CLI_OPTION_ASSET, "PATH[:NAME]", "let the command read this too (BILLET_ASSETS)"},
     EXEC_OPTIONS,
     {"keep", CLI_OPTION_KEEP, NULL, "hold the lease afterwards"},
     {"reuse", CLI_OPTION_REUSE, NULL, "take up, and leave behind, the resource"},
@@ -133,8 +134,12 @@ static const struct cli_option run_options[] = {
     CLI_OPTION_END,
 };
 static const char *const run_examples[] = {
-    "billet run -- make check", "billet run -e sandbox -w . -- make check",
-    "billet run -e sandbox -it -- sh", "billet run --timeout 10m --env CI=yes -- ./test.sh", NULL};
+    "billet run -- make check",
+    "billet run -e sandbox -w . -- make check",
+    "billet run -e sandbox -it -- sh",
+    "billet run -e sandbox --asset ~/kit -- sh -c '$BILLET_ASSETS/kit/build'",
+    "billet run --timeout 10m --env CI=yes -- ./test.sh",
+    NULL};
 const struct cli_command cli_run = {"run",
                                     "[OPTION...] -- COMMAND [ARGUMENT...]",
                                     "Lease an environment, run a command in it, end the lease",

@@ -101,6 +101,11 @@ cli_run_option(struct cli *cli, struct cli_run *run, int id)
         return 0;
     case CLI_OPTION_ENV:
         return take_variable(cli, run);
+    case CLI_OPTION_ASSET:
+        if (!billet_strings_add(&run->assets, cli->value))
+            return cli_usage(cli, "out of memory");
+        session->assets = &run->assets;
+        return 0;
     case CLI_OPTION_TIMEOUT:
         return take_duration(cli, &run->request.exec.timeout_ns, "timeout");
     case CLI_OPTION_TTL:
@@ -261,6 +266,8 @@ print_result(const struct cli *cli, const struct billet_run_result *result, int 
                                billet_ending_json(&result->ending), "steps_ms", steps);
     if (result->workspace_mode > BILLET_WORKSPACE_NONE)
         json_object_set_new(object, "workspace", workspace_json(result));
+    if (result->assets != NULL)
+        json_object_set(object, "assets", result->assets);
     if (status < 0)
         json_object_set_new(object, "error", billet_error_json(&cli->error));
     if (result->return_error.error_class != 0)
@@ -329,6 +336,7 @@ cli_run_finish(struct cli *cli, struct cli_run *run, struct billet_run_result *r
         ended = BILLET_EXIT_FAILED;
     billet_report_free(&result->report);
     billet_git_report_free(&result->git.report);
+    json_decref(result->assets);
     if (status < 0 && result->ending.outcome != BILLET_OUTCOME_CANCELLED)
         return BILLET_EXIT_FAILED;
     return ended;
@@ -339,5 +347,6 @@ cli_run_free(struct cli_run *run)
 {
     billet_signals_close(&run->signals);
     billet_strings_free(&run->variables);
+    billet_strings_free(&run->assets);
     free(run->command_text);
 }

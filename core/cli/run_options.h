@@ -24,11 +24,13 @@ enum {
     CLI_OPTION_WORKSPACE_MODE,
     CLI_OPTION_TTL,
     CLI_OPTION_DIRECTORY,
+    CLI_OPTION_ASSET,
 };
 
 struct cli_run {
     struct billet_run_request request;
     struct billet_strings variables;
+    struct billet_strings assets;
     struct billet_signals signals;
     char *command_text;
     struct cli_progress progress;

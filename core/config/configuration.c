@@ -291,6 +291,12 @@ static const struct billet_option environment_options[] = {
      .default_value = "no",
      .text = "Whether what .gitignore names, and directories like node_modules or .venv, travels "
              "too. With copy; an overlay always shows them and brings them back."},
+    {.name = "assets",
+     .type = BILLET_OPTION_LIST,
+     .maximum = 32,
+     .text = "Files and directories of this machine that commands may read besides the workspace, "
+             "absolute: PATH, or PATH:NAME. Commands find each under its name in the directory "
+             "BILLET_ASSETS. See billet-run(1)."},
     {.name = "timeout",
      .type = BILLET_OPTION_DURATION,
      .maximum = YEAR_NS,

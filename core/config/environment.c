@@ -40,6 +40,7 @@ billet_environment_free(struct billet_environment *environment)
     billet_strings_free(&environment->variables);
     billet_strings_free(&environment->workspace_exclude);
     billet_strings_free(&environment->workspace_preserve);
+    billet_strings_free(&environment->assets);
     *environment = (struct billet_environment)BILLET_ENVIRONMENT_INIT;
 }
 
@@ -84,6 +85,8 @@ billet_environment_copy(struct billet_environment *to, const struct billet_envir
         good = billet_strings_add(&copy.workspace_exclude, from->workspace_exclude.items[i]);
     for (size_t i = 0; good && i < from->workspace_preserve.count; i++)
         good = billet_strings_add(&copy.workspace_preserve, from->workspace_preserve.items[i]);
+    for (size_t i = 0; good && i < from->assets.count; i++)
+        good = billet_strings_add(&copy.assets, from->assets.items[i]);
     if (!good) {
         billet_environment_free(&copy);
         return billet_error_no_memory(error);
@@ -316,7 +319,8 @@ take_values(struct billet_environment *environment, const struct billet_values *
     environment->workspace_ignored = billet_config_number(&config, "workspace_ignored", 0) != 0;
     environment->redact_output = billet_config_number(&config, "redact_output", 1) != 0;
     return take_list(&config, "workspace_exclude", &environment->workspace_exclude) &&
-           take_list(&config, "workspace_preserve", &environment->workspace_preserve);
+           take_list(&config, "workspace_preserve", &environment->workspace_preserve) &&
+           take_list(&config, "assets", &environment->assets);
 }
 
 int

@@ -41,6 +41,7 @@ struct billet_environment {
     int workspace_mode;              /* BILLET_WORKSPACE_*, -1: the driver's default */
     struct billet_strings workspace_exclude;  /* patterns */
     struct billet_strings workspace_preserve; /* patterns */
+    struct billet_strings assets;             /* PATH or PATH:NAME */
     bool workspace_git;                       /* the history of a git work tree travels */
     bool workspace_ignored;                   /* ignored and heavy things travel too */
     int64_t timeout_ns;                       /* 0: none */

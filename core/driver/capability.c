@@ -20,6 +20,8 @@ const struct billet_capability billet_capabilities[] = {
     {BILLET_CAN_LIMIT, "limit", "", 0, "memory and processes can be limited"},
     {BILLET_CAN_CONFINE, "confine", "", 0, "the workload is kept from this machine"},
     {BILLET_CAN_TRUST, "trust", "trust", 0, "the keys of its hosts can be looked at and kept"},
+    {BILLET_CAN_ASSETS, "assets", "", 0, "commands can be given files besides the workspace"},
+    {BILLET_CAN_BE_LOCAL, "be_local", "", 0, "only the machine that made a resource can reach it"},
     {0, NULL, NULL, 0, NULL},
 };
 

@@ -132,10 +132,19 @@ int billet_driver_destroy(struct billet_driver_client *client,
 int billet_driver_list(struct billet_driver_client *client, const struct billet_driver_call *call,
                        billet_driver_resource_visit *visit, void *context,
                        struct billet_error *error);
+struct billet_driver_realize {
+    int mode;         /* BILLET_WORKSPACE_* */
+    int root_fd;      /* -1: none */
+    const char *path; /* "" without one */
+    const struct billet_asset *assets;
+    size_t asset_count;
+    struct billet_buffer *assets_directory; /* where commands find them; NULL without assets */
+};
 /* facts: what the driver recorded, to be merged into the lease's; may be NULL. */
 int billet_driver_realize(struct billet_driver_client *client,
-                          const struct billet_driver_call *call, int mode, int root_fd,
-                          const char *path, struct billet_buffer *directory, json_t **facts,
+                          const struct billet_driver_call *call,
+                          const struct billet_driver_realize *realize,
+                          struct billet_buffer *directory, json_t **facts,
                           struct billet_error *error);
 int billet_driver_dump(struct billet_driver_client *client, const struct billet_driver_call *call,
                        json_t **facts, struct billet_error *error);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -460,12 +461,48 @@ billet_driver_list(struct billet_driver_client *client, const struct billet_driv
                error);
 }
 
+static json_t *
+realize_arguments(const struct billet_driver_realize *realize)
+{
+    json_t *arguments =
+        json_pack("{s:i, s:o}", "mode", realize->mode, "path", billet_json_bytes(realize->path));
+    if (arguments == NULL || realize->asset_count == 0)
+        return arguments;
+    json_t *list = json_array();
+    bool good = json_object_set_new(arguments, "assets", list) == 0;
+    for (size_t i = 0; good && i < realize->asset_count; i++)
+        good = json_array_append_new(
+                   list, json_pack("{s:o, s:o}", "name", billet_json_bytes(realize->assets[i].name),
+                                   "path", billet_json_bytes(realize->assets[i].path))) == 0;
+    if (good)
+        return arguments;
+    json_decref(arguments);
+    return NULL;
+}
+
+/* A directory of the environment out of an answer of realize; "" where there need be none. */
+static int
+take_place(struct billet_driver_client *client, const json_t *result, const char *key, bool needed,
+           struct billet_buffer *to, struct billet_error *error)
+{
+    char what[64];
+    cleanup_free char *where = billet_json_get_bytes(json_object_get(result, key));
+    if (where == NULL || strlen(where) >= sizeof(((struct billet_realized *)0)->directory) ||
+        (where[0] != '/' && (needed || where[0] != '\0'))) {
+        snprintf(what, sizeof(what), "%s is not an absolute path", key);
+        return client_bad_answer(client, "realize", what, error);
+    }
+    billet_buffer_add(to, where);
+    return to->failed ? billet_error_no_memory(error) : 0;
+}
+
 int
 billet_driver_realize(struct billet_driver_client *client, const struct billet_driver_call *call,
-                      int mode, int root_fd, const char *path, struct billet_buffer *directory,
+                      const struct billet_driver_realize *realize, struct billet_buffer *directory,
                       json_t **facts, struct billet_error *error)
 {
     cleanup_json json_t *result = NULL;
+    int mode = realize->mode;
     int outcome = client_ready(client, "realize", error);
     if (outcome < 0)
         return outcome;
@@ -483,20 +520,17 @@ billet_driver_realize(struct billet_driver_client *client, const struct billet_d
             *facts = json_object();
         return 0;
     }
-    outcome = ask(client, BILLET_OPERATION_realize, call,
-                  json_pack("{s:i, s:o}", "mode", mode, "path", billet_json_bytes(path)), &root_fd,
-                  root_fd >= 0 ? 1 : 0, NULL, &result, error);
+    outcome = ask(client, BILLET_OPERATION_realize, call, realize_arguments(realize),
+                  &realize->root_fd, realize->root_fd >= 0 ? 1 : 0, NULL, &result, error);
+    if (outcome == 0)
+        outcome = take_place(client, result, "directory", mode != BILLET_WORKSPACE_NONE, directory,
+                             error);
+    if (outcome == 0 && realize->asset_count > 0)
+        outcome = take_place(client, result, "assets", true, realize->assets_directory, error);
     if (outcome < 0)
         return outcome;
-    cleanup_free char *where = billet_json_get_bytes(json_object_get(result, "directory"));
-    if (where == NULL || strlen(where) >= sizeof(((struct billet_realized *)0)->directory) ||
-        (where[0] != '/' && !(where[0] == '\0' && mode == BILLET_WORKSPACE_NONE)))
-        return client_bad_answer(client, "realize", "the directory is not an absolute path", error);
     if (!billet_facts_are_valid(json_object_get(result, "facts")))
         return client_bad_answer(client, "realize", "malformed facts", error);
-    billet_buffer_add(directory, where);
-    if (directory->failed)
-        return billet_error_no_memory(error);
     if (facts != NULL)
         *facts = json_incref(json_object_get(result, "facts"));
     return 0;

@@ -208,18 +208,49 @@ run_destroy(struct host_call *call, json_t **result, struct billet_error *error)
                       error);
 }
 
+/* Assets of the frame: one name and one path each, of the call's memory. */
+static bool
+get_assets(struct host_call *call, struct billet_asset assets[BILLET_ASSETS_MAX], uint64_t *count)
+{
+    const json_t *list = json_object_get(call->arguments, "assets");
+    *count = 0;
+    if (list == NULL)
+        return true;
+    if (!json_is_array(list) || json_array_size(list) > BILLET_ASSETS_MAX)
+        return false;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
+        struct billet_asset *asset = &assets[(*count)++];
+        asset->name = billet_message_get_bytes(item, "name", 255, &call->memory);
+        asset->path = billet_message_get_bytes(item, "path", 4095, &call->memory);
+        if (asset->name == NULL || asset->path == NULL || asset->path[0] != '/')
+            return false;
+    }
+    return true;
+}
+
+/* A directory that the driver told: absolute, or "" where there need be none. */
+static bool
+is_place(const char *text, size_t size, bool needed)
+{
+    return memchr(text, '\0', size) != NULL && (text[0] == '/' || (!needed && text[0] == '\0'));
+}
+
 static int
 run_realize(struct host_call *call, json_t **result, struct billet_error *error)
 {
     struct billet_error said = BILLET_ERROR_INIT;
+    struct billet_asset assets[BILLET_ASSETS_MAX];
     struct billet_realized realized = {.struct_size = sizeof(realized)};
     struct billet_realize args = {
         .struct_size = sizeof(args),
         .mode = (int32_t)billet_json_integer(call->arguments, "mode", -1),
         .root_fd = call->fd_count > 0 ? call->fds[0] : -1,
-        .path = billet_message_get_bytes(call->arguments, "path", 4095, &call->memory)};
+        .path = billet_message_get_bytes(call->arguments, "path", 4095, &call->memory),
+        .assets = assets};
     if (args.path == NULL || call->fd_count > 1 || args.mode < 0 || args.mode > 63 ||
-        (call->host->loaded.table.workspace_modes & (UINT64_C(1) << args.mode)) == 0)
+        (call->host->loaded.table.workspace_modes & (UINT64_C(1) << args.mode)) == 0 ||
+        !get_assets(call, assets, &args.asset_count))
         return malformed(call, error);
     int judged = host_judge(
         call,
@@ -227,12 +258,13 @@ run_realize(struct host_call *call, json_t **result, struct billet_error *error)
         &said, error);
     if (judged < 0)
         return judged;
-    if (memchr(realized.directory, '\0', sizeof(realized.directory)) == NULL ||
-        (realized.directory[0] != '/' &&
-         !(args.mode == BILLET_WORKSPACE_NONE && realized.directory[0] == '\0')))
+    if (!is_place(realized.directory, sizeof(realized.directory),
+                  args.mode != BILLET_WORKSPACE_NONE))
         return host_bad_answer(call, error, "the directory is not an absolute path");
-    *result = json_pack("{s:o, s:O}", "directory", billet_json_bytes(realized.directory), "facts",
-                        call->facts);
+    if (!is_place(realized.assets, sizeof(realized.assets), args.asset_count > 0))
+        return host_bad_answer(call, error, "it does not say where the assets are");
+    *result = json_pack("{s:o, s:o, s:O}", "directory", billet_json_bytes(realized.directory),
+                        "assets", billet_json_bytes(realized.assets), "facts", call->facts);
     return 0;
 }
 

@@ -159,6 +159,10 @@ billet_driver_table_check(const struct billet_driver *source, const struct bille
     if ((table.workspace_modes & ~(uint64_t)(1u << BILLET_WORKSPACE_NONE)) != 0 &&
         table.realize == NULL)
         return bad_table(error, name, "takes workspaces without the function realize");
+    const uint64_t hands =
+        BILLET_CAN_ASSETS | BILLET_CAN_SHARE_FILES | BILLET_CAN_CONFINE; /* assets to realize */
+    if ((table.capabilities & hands) == hands && table.realize == NULL)
+        return bad_table(error, name, "promises assets without the function realize");
     result = take_options(&table, name, error);
     if (result < 0)
         return result;

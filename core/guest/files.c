@@ -28,8 +28,8 @@
 #define PATHS_MAX (512u << 20)
 #define END_ROUNDS 1000 /* of 5 ms */
 
-static int
-say(int result, const struct billet_error *error)
+int
+guest_say(int result, const struct billet_error *error)
 {
     if (result >= 0)
         return 0;
@@ -84,7 +84,7 @@ guest_manifest(int argc, char **argv)
     if (result == 0)
         result = write_manifest(argv[1], argc > 2 ? &filter : NULL, &error);
     billet_filter_free(&filter);
-    return say(result, &error);
+    return guest_say(result, &error);
 }
 
 /* ---- receive ------------------------------------------------------------------------------ */
@@ -217,34 +217,41 @@ place_entry(struct receiver *receiver, const struct billet_archive_entry *entry,
 }
 
 int
-guest_receive(int argc, char **argv)
+guest_receive_into(const char *directory, struct billet_error *error)
 {
-    struct billet_error error = BILLET_ERROR_INIT;
     struct billet_archive_entry entry;
     struct receiver receiver = {.root = BILLET_ROOT_INIT};
-    if (argc != 2)
-        return GUEST_EXIT_USAGE;
     snprintf(receiver.staged, sizeof(receiver.staged), BILLET_PATH_RESERVED "-guest-%d",
              (int)getpid());
-    int result = open_root(&receiver.root, argv[1], &error);
+    int result = open_root(&receiver.root, directory, error);
     if (result == 0)
-        result = remove_paths(&receiver.root, &error);
+        result = remove_paths(&receiver.root, error);
     if (result == 0)
         result = billet_archive_reader_fd(STDIN_FILENO, &billet_limits_default, 0, &receiver.reader,
-                                          &error);
+                                          error);
     while (result == 0) {
-        int next = billet_archive_next(receiver.reader, &entry, &error);
+        int next = billet_archive_next(receiver.reader, &entry, error);
         if (next <= 0) {
             result = next;
             break;
         }
-        result = place_entry(&receiver, &entry, &error);
+        result = place_entry(&receiver, &entry, error);
     }
     billet_archive_reader_free(receiver.reader);
     if (receiver.root.fd >= 0)
         unlinkat(receiver.root.fd, receiver.staged, 0);
     billet_root_close(&receiver.root);
-    return say(result, &error);
+    return result;
+}
+
+int
+guest_receive(int argc, char **argv)
+{
+    struct billet_error error = BILLET_ERROR_INIT;
+    if (argc != 2)
+        return GUEST_EXIT_USAGE;
+    int result = guest_receive_into(argv[1], &error);
+    return guest_say(result, &error);
 }
 
 /* ---- send --------------------------------------------------------------------------------- */
@@ -312,7 +319,7 @@ guest_send(int argc, char **argv)
     if (result == 0)
         result = billet_archive_finish(writer, &error);
     billet_archive_writer_free(writer);
-    return say(result, &error);
+    return guest_say(result, &error);
 }
 
 /* ---- take, keep --------------------------------------------------------------------------- */
@@ -392,7 +399,7 @@ guest_keep(int argc, char **argv)
     if (result == 0 && rename(argv[1], argv[2]) != 0)
         result = billet_error_errno(&error, 0, "io_failed", errno, "cannot keep %s", argv[1]);
     forget_old(parent);
-    return say(result, &error);
+    return guest_say(result, &error);
 }
 
 /* ---- end ---------------------------------------------------------------------------------- */

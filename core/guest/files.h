@@ -9,6 +9,8 @@
 #ifndef CORE_GUEST_FILES_H
 #define CORE_GUEST_FILES_H
 
+#include <billet/types.h>
+
 /* manifest DIRECTORY [FLAGS [PATTERN...]]: the manifest on standard output. FLAGS are
  * BILLET_FILTER_*, PATTERNs are left out; without FLAGS everything is looked at. */
 int guest_manifest(int argc, char **argv);
@@ -16,6 +18,7 @@ int guest_manifest(int argc, char **argv);
  * (directories when they are empty). Then an archive, whose entries replace what is there, each
  * file in one step. */
 int guest_receive(int argc, char **argv);
+int guest_receive_into(const char *directory, struct billet_error *error);
 /* send DIRECTORY: an archive of the paths on standard input, each with a NUL. What is not there any
  * more is left out. */
 int guest_send(int argc, char **argv);
@@ -25,5 +28,8 @@ int guest_take(int argc, char **argv);
 int guest_keep(int argc, char **argv);
 /* end LEASE: kill what carries BILLET_LEASE_ID=LEASE, but this. */
 int guest_end(int argc, char **argv);
+
+/* The exit status for a result; says on standard error what went wrong. */
+int guest_say(int result, const struct billet_error *error);
 
 #endif

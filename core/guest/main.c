@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "guest/assets.h"
 #include "guest/files.h"
 #include "guest/guest.h"
 #include "guest/serve.h"
@@ -11,6 +12,10 @@
 static int guest_version(int argc, char **argv);
 
 static const struct guest_command commands[] = {
+    {"asset-find", "CACHE PLACE (ID LEAF NAME)...", "link to what is in the cache of assets",
+     guest_asset_find},
+    {"asset-put", "CACHE PLACE ID LEAF NAME", "put standard input into the cache of assets",
+     guest_asset_put},
     {"end", "LEASE", "kill what carries BILLET_LEASE_ID=LEASE in its environment", guest_end},
     {"keep", "DIRECTORY KEPT", "put a directory away for a later take", guest_keep},
     {"manifest", "DIRECTORY [FLAGS [PATTERN...]]", "print what a directory holds", guest_manifest},

@@ -14,8 +14,9 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "lease/machine.h"
 
-#define PART_SIZE 64
+#define PART_SIZE BILLET_MACHINE_SIZE
 
 struct owner {
     char machine[PART_SIZE];
@@ -36,26 +37,6 @@ read_word(const char *path, char *to, size_t size)
     to[got] = '\0';
     to[strcspn(to, " \t\n")] = '\0';
     return to[0] != '\0';
-}
-
-static uint64_t
-hash_of(const char *text)
-{
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (; *text != '\0'; text++)
-        hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
-    return hash;
-}
-
-static void
-read_machine(char machine[PART_SIZE])
-{
-    char id[40], host[256] = "";
-    if (gethostname(host, sizeof(host) - 1) != 0)
-        host[0] = '\0';
-    if (!read_word("/etc/machine-id", id, sizeof(id)))
-        strcpy(id, "none");
-    snprintf(machine, PART_SIZE, "%.32s.%016" PRIx64, id, hash_of(host));
 }
 
 static bool
@@ -109,7 +90,7 @@ static bool
 read_self(struct owner *self)
 {
     char state;
-    read_machine(self->machine);
+    billet_machine_name(self->machine);
     self->pid = (long)getpid();
     return read_word("/proc/sys/kernel/random/boot_id", self->boot, sizeof(self->boot)) &&
            read_namespaces(self->namespaces) && read_process(self->pid, &state, &self->start) == 0;

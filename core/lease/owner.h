@@ -3,9 +3,9 @@
  * owner.h - which process drives a lease, written so that another process can
  * tell later whether it still runs. Never signals anybody.
  *
- * Text: "1 MACHINE BOOT NAMESPACES PID START". MACHINE is /etc/machine-id with a hash of the host
- * name (images share machine ids), NAMESPACES the inodes of the PID and time namespace, in which
- * PID and START (field 22 of /proc/PID/stat, clock ticks since boot) have their meaning.
+ * Text: "1 MACHINE BOOT NAMESPACES PID START". MACHINE is that of machine.h, NAMESPACES the inodes
+ * of the PID and time namespace, in which PID and START (field 22 of /proc/PID/stat, clock ticks
+ * since boot) have their meaning.
  */
 #ifndef BILLET_LEASE_OWNER_H
 #define BILLET_LEASE_OWNER_H

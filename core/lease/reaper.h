@@ -18,7 +18,8 @@
  *   whose owner is dead on this machine,
  *   or that have expired by the store's clock while their owner is not known to be alive,
  *   or that are being ended by nobody and whose next cleanup is due.
- * When in doubt a lease is kept. */
+ * One whose resource is on another machine (machine.h) is kept for that. When in doubt a lease is
+ * kept. */
 enum billet_reap_decision {
     BILLET_REAP_REAPED,      /* ended; in a dry run: would be taken over */
     BILLET_REAP_KEPT,        /* not ours to end; reason says why */

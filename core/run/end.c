@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "lease/machine.h"
 #include "lease/owner.h"
 #include "run/cleanup.h"
 #include "run/run.h"
@@ -26,6 +27,21 @@ refuse_busy(const struct billet_lease *lease, struct billet_error *error)
                              lease->id);
 }
 
+/* By a process here, or by one out of sight whose lease has time left. */
+static int
+refuse_in_use(const struct billet_lease_session *session, struct billet_error *error)
+{
+    int64_t now = 0;
+    enum billet_owner_state owner = billet_owner_judge(session->lease.owner);
+    if (owner == BILLET_OWNER_ALIVE)
+        return refuse_busy(&session->lease, error);
+    if (owner != BILLET_OWNER_UNKNOWN)
+        return 0;
+    int result = billet_store_of(session->store)->now(session->store, &now, error);
+    return result == 0 && session->lease.expires_ns > now ? refuse_busy(&session->lease, error)
+                                                          : result;
+}
+
 /* Take the row, remove the resource, end the row. */
 static int
 end_loaded(struct billet_context *context, struct billet_lease_session *session, bool force,
@@ -35,13 +51,21 @@ end_loaded(struct billet_context *context, struct billet_lease_session *session,
     bool alive = billet_owner_judge(session->lease.owner) == BILLET_OWNER_ALIVE;
     if (billet_lease_state_is_final(session->lease.state))
         return 0;
-    if (alive && !force)
-        return refuse_busy(&session->lease, error);
-    int result =
+    int result = 0;
+    if (!forget)
+        result = billet_machine_refuse(&session->lease, error);
+    if (result == 0 && !force)
+        result = refuse_in_use(session, error);
+    if (result < 0)
+        return result;
+    result =
         billet_lease_start_release(session, NULL, alive ? "destroyed by an operator" : NULL, error);
     if (result < 0)
         return result;
-    if (billet_cleanup_resource(context, NULL, &session->lease, &problem) < 0) {
+    int removed = billet_machine_refuse(&session->lease, &problem);
+    if (removed == 0)
+        removed = billet_cleanup_resource(context, NULL, &session->lease, &problem);
+    if (removed < 0) {
         result = billet_lease_cleanup_failed(session, problem.message, error);
         if (result == 0 && forget) {
             billet_log(BILLET_LOG_WARNING, "lease %s: %s", session->lease.id, problem.message);

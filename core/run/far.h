@@ -12,6 +12,15 @@
 
 #include "run/session.h"
 
+/* What the driver recorded of the lease under that name, "" without it; to be freed. */
+char *billet_far_fact(const struct billet_session *session, const char *name);
+/* Work on one end of a pipe, in a thread of its own. */
+typedef int billet_far_work(void *context, int fd, struct billet_error *error);
+/* Run a subcommand of billet-guest there: argv[0] becomes its path. produce writes its standard
+ * input, consume reads its output; either may be NULL. */
+int billet_far_run(struct billet_session *session, const char **argv, billet_far_work *produce,
+                   billet_far_work *consume, void *context, struct billet_error *error);
+
 /* Bring directory there to what the workspace's baseline is; counts are in session->travel. */
 int billet_far_bring_in(struct billet_session *session, const char *directory,
                         struct billet_error *error);

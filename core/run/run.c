@@ -144,6 +144,7 @@ billet_run(struct billet_context *context, const struct billet_run_request *requ
         if (ended < 0)
             billet_session_abort(&session, &result->release_error);
     }
+    result->assets = billet_run_assets_json(&session.assets);
     memcpy(result->step_ns, session.step_ns, sizeof(result->step_ns));
     billet_session_close(&session);
     return status;
@@ -167,6 +168,8 @@ billet_run_probe(struct billet_context *context, const struct billet_environment
                  .status_fd = -1},
     };
     int status = billet_run(context, &request, result, error);
+    json_decref(result->assets);
+    result->assets = NULL;
     if (status == 0 && !succeeded(&result->ending))
         status = billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "probe_failed",
                                   "'true' ended with status %d in environment '%s'",
@@ -203,6 +206,7 @@ billet_run_hold(struct billet_context *context, const struct billet_session_requ
         billet_session_abort(&session, error);
     }
     result->held = status == 0;
+    result->assets = billet_run_assets_json(&session.assets);
     memcpy(result->step_ns, session.step_ns, sizeof(result->step_ns));
     billet_session_close(&session);
     return status;
@@ -233,6 +237,7 @@ billet_run_on_lease(struct billet_context *context, const struct billet_session_
         result->ran = true;
         tell_end(exec->status_fd, &result->ending);
     }
+    result->assets = billet_run_assets_json(&session.assets);
     memcpy(result->step_ns, session.step_ns, sizeof(result->step_ns));
     billet_session_close(&session);
     return status;

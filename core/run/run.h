@@ -30,6 +30,7 @@ struct billet_run_result {
     struct billet_report report;       /* of what was brought back; billet_report_free */
     uint64_t sent_bytes;               /* copied to the environment */
     uint64_t sent_files;
+    json_t *assets;            /* billet_run_assets_json; json_decref */
     struct billet_run_git git; /* billet_git_report_free(&git.report) */
     int64_t step_ns[BILLET_STEP_COUNT];
 };

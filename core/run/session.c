@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/uuid.h"
+#include "lease/machine.h"
 #include "run/cleanup.h"
 #include "run/drain.h"
 #include "run/git.h"
@@ -100,8 +101,9 @@ billet_session_begin(struct billet_session *session, struct billet_context *cont
 int
 billet_session_step_failed(struct billet_error *error, const char *code)
 {
-    return error->error_class == BILLET_CLASS_CANCELLED ? -BILLET_CLASS_CANCELLED
-                                                        : billet_error_recode(error, code);
+    if (error->error_class == BILLET_CLASS_CANCELLED || strcmp(error->code, "asset_invalid") == 0)
+        return -error->error_class;
+    return billet_error_recode(error, code);
 }
 
 int
@@ -164,6 +166,8 @@ billet_session_open(struct billet_session *session, struct billet_context *conte
         result = billet_session_open_workspace(session, ".", error);
     if (result == 0)
         result = billet_session_refuse_dangerous(session, error);
+    if (result == 0)
+        result = billet_session_assets_open(session, error);
     if (result == 0)
         result = check_configuration(session, error);
     session->step_ns[BILLET_STEP_RESOLVE] = billet_clock_monotonic() - start;
@@ -286,7 +290,9 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
     result = billet_session_resolve_secrets(session, error);
     if (result < 0)
         return result;
-    uint64_t hints = session->workspace_mode == BILLET_WORKSPACE_NONE ? BILLET_HINT_NO_REALIZE : 0;
+    bool realizes = session->workspace_mode != BILLET_WORKSPACE_NONE ||
+                    billet_session_assets_by_driver(session);
+    uint64_t hints = realizes ? 0 : BILLET_HINT_NO_REALIZE;
     result = billet_driver_acquire_begin(session->client, &session->call, session->lease.ttl_ns,
                                          hints, error);
     if (result == 0) {
@@ -299,10 +305,15 @@ billet_session_acquire(struct billet_session *session, struct billet_error *erro
         return billet_session_step_failed(error, "lease_acquire_failed");
     }
     session->held = true;
-    cleanup_json json_t *facts = made.facts;
-    cleanup_free char *text = facts != NULL ? billet_json_text(facts) : NULL;
+    cleanup_json json_t *facts = made.facts != NULL ? made.facts : json_object();
+    if ((session->info->capabilities & BILLET_CAN_BE_LOCAL) != 0)
+        result = billet_machine_record(session->store, facts, error);
+    cleanup_free char *text = billet_json_text(facts);
     cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
-    result = billet_session_fill_variables(session, error);
+    if (result == 0 && text == NULL)
+        result = billet_error_no_memory(error);
+    if (result == 0)
+        result = billet_session_fill_variables(session, error);
     /* In place nothing is brought anywhere: realizing is part of this step's transaction. */
     if (result == 0 && session->workspace_mode <= BILLET_WORKSPACE_IN_PLACE) {
         cleanup_free char *first = billet_steal(text);
@@ -421,7 +432,9 @@ realize_driver(struct billet_session *session, const char *have, struct billet_b
         (session->reuse &&
          json_object_set_new(facts, BILLET_REUSE_FACT, json_string(session->reuse_key)) != 0))
         return billet_error_no_memory(error);
-    result = merge_facts(have, facts, facts_text, error);
+    result = billet_session_assets_record(session, facts, error);
+    if (result == 0)
+        result = merge_facts(have, facts, facts_text, error);
     if (result == 0)
         result = add_row(
             session, "workspace.realized",
@@ -456,6 +469,8 @@ billet_session_realize(struct billet_session *session, struct billet_error *erro
         if (result == 0)
             result = billet_lease_update(&session->lease, &facts, error);
     }
+    if (result == 0)
+        result = billet_session_assets_bring(session, false, error);
     session->step_ns[BILLET_STEP_REALIZE] = billet_clock_monotonic() - start;
     if (result == 0)
         result = billet_session_provision(session, error);
@@ -623,6 +638,7 @@ billet_session_close(struct billet_session *session)
     billet_environment_free(&session->environment);
     billet_strings_free(&session->variables);
     billet_run_secrets_free(&session->secrets);
+    billet_run_assets_free(&session->assets);
     free(session->workspace);
     free(session->outcome);
     session->workspace = NULL;

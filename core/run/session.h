@@ -12,6 +12,7 @@
 #include "config/environment.h"
 #include "driver/client.h"
 #include "lease/lease.h"
+#include "run/assets.h"
 #include "run/context.h"
 #include "run/drive.h"
 #include "run/secrets.h"
@@ -34,6 +35,7 @@ struct billet_session_request {
     const char *workspace;                  /* as given, NULL: none */
     int workspace_mode;                     /* -1: the environment's, else the driver's default */
     const struct billet_strings *variables; /* NAME=VALUE for the command; may be NULL */
+    const struct billet_strings *assets; /* PATH or PATH:NAME, beside the environment's; or NULL */
     const char *policy; /* of the row: "ephemeral", "keep", "retain_on_failure", "probe" */
     const char *run;    /* ids of the caller; NULL: a new one / none */
     const char *agent;
@@ -67,6 +69,7 @@ struct billet_session {
     char mode_reason[256]; /* why it is not the driver's first, or "" */
     char lease_id[40];     /* made before the lease is */
     struct billet_travel travel;
+    struct billet_run_assets assets;
     struct billet_strings variables; /* what the command gets, but for secrets */
     struct billet_run_secrets secrets;
     char *outcome;      /* JSON of the last command's ending, or NULL */

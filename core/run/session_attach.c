@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "lease/machine.h"
 #include "run/cleanup.h"
 #include "run/resolve.h"
 #include "run/session_private.h"
@@ -115,6 +116,8 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
                          billet_lease_state_name(lease->state));
         result = billet_error_hint(error, "'billet lease list' shows the live ones");
     }
+    if (result == 0)
+        result = billet_machine_refuse(lease, error);
     if (result == 0 && request->exchange)
         result = lock_workspace(session, lease_id, error);
     else if (result == 0)
@@ -148,9 +151,10 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
     }
     json_decref(taken.facts);
     session->held = true;
+    result = billet_session_assets_recall(session, facts, error);
     billet_text_copy(session->lease_id, sizeof(session->lease_id), lease->id);
     /* A fresh host knows the lease, not where its workspace is. */
-    if (lease->directory[0] != '\0' && lease->workspace[0] != '\0') {
+    if (result == 0 && lease->directory[0] != '\0' && lease->workspace[0] != '\0') {
         session->workspace_mode =
             billet_workspace_mode_by_name(billet_json_string(facts, BILLET_MODE_FACT, ""));
         if (session->workspace == NULL)
@@ -160,6 +164,8 @@ billet_session_attach(struct billet_session *session, struct billet_context *con
     }
     if (result == 0)
         result = billet_session_fill_variables(session, error);
+    if (result == 0)
+        result = billet_session_assets_bring(session, true, error);
     if (result == 0 && !request->exchange)
         result = billet_session_note_start(session, error);
     return result;

@@ -27,9 +27,8 @@
 /* ---- facts ------------------------------------------------------------------------------------
  */
 
-/* A fact of the lease, "" without it; to be freed. */
-static char *
-fact(const struct billet_session *session, const char *name)
+char *
+billet_far_fact(const struct billet_session *session, const char *name)
 {
     cleanup_json json_t *facts = NULL;
     const char *text = session->lease.lease.facts;
@@ -41,14 +40,14 @@ fact(const struct billet_session *session, const char *name)
 static int
 find_guest(const struct billet_session *session, char **guest, struct billet_error *error)
 {
-    *guest = fact(session, "guest");
-    cleanup_free char *why = fact(session, "guest_missing");
+    *guest = billet_far_fact(session, "guest");
+    cleanup_free char *why = billet_far_fact(session, "guest_missing");
     if (*guest == NULL || why == NULL)
         return billet_error_no_memory(error);
     if ((*guest)[0] == '/')
         return 0;
     billet_error_set(error, BILLET_CLASS_CONFIG, "unsupported_environment",
-                     "the workspace cannot be carried to environment '%s': there is no "
+                     "nothing can be carried to environment '%s': there is no "
                      "billet-guest%s%s",
                      session->environment.name, why[0] != '\0' ? ": " : "", why);
     return billet_error_hint(error,
@@ -70,7 +69,7 @@ name_kept(struct billet_session *session, char **path, struct billet_error *erro
     const struct billet_identity *identity = &session->identity;
     const char *parts[] = {identity->deployment, identity->tenant, session->environment.name,
                            session->workspace, place};
-    cleanup_free char *trees = fact(session, "trees");
+    cleanup_free char *trees = billet_far_fact(session, "trees");
     if (trees == NULL)
         return billet_error_no_memory(error);
     if (fstat(session->workspace_fd, &status) != 0)
@@ -91,11 +90,8 @@ name_kept(struct billet_session *session, char **path, struct billet_error *erro
 /* ---- one subcommand of the guest ---------------------------------------------------------------
  */
 
-/* Work on one end of a pipe, in a thread of its own. */
-typedef int far_work(void *context, int fd, struct billet_error *error);
-
 struct end {
-    far_work *work;
+    billet_far_work *work;
     void *context;
     int fd;
     int result;
@@ -164,11 +160,9 @@ conclude(const struct billet_session *session, const char *verb, const struct en
     return good ? 0 : guest_failed(session, verb, ending, said, error);
 }
 
-/* argv[0] becomes the guest. produce writes its standard input, consume reads its output; either
- * may be NULL. */
-static int
-run_guest(struct billet_session *session, const char **argv, far_work *produce, far_work *consume,
-          void *context, struct billet_error *error)
+int
+billet_far_run(struct billet_session *session, const char **argv, billet_far_work *produce,
+               billet_far_work *consume, void *context, struct billet_error *error)
 {
     cleanup_free char *guest = NULL;
     int in[2] = {-1, -1}, out[2] = {-1, -1};
@@ -245,7 +239,7 @@ look(struct billet_session *session, const char *directory, bool filtered,
         for (size_t i = 0; i < exclude->count && i < ARGUMENTS_MAX; i++)
             argv[4 + i] = exclude->items[i];
     }
-    int result = run_guest(session, argv, NULL, read_manifest, &bytes, error);
+    int result = billet_far_run(session, argv, NULL, read_manifest, &bytes, error);
     if (result == 0)
         result = billet_manifest_decode(bytes.data, bytes.length, &billet_limits_default, manifest,
                                         error);
@@ -281,7 +275,7 @@ send_tree(struct billet_session *session, const char *directory,
                                        .progress = session->request->progress,
                                        .progress_context = session->request->progress_context}};
     int result = billet_far_differs(&sending.send)
-                     ? run_guest(session, argv, write_changes, NULL, &sending, error)
+                     ? billet_far_run(session, argv, write_changes, NULL, &sending, error)
                      : 0;
     session->travel.sent_files = sending.done.files;
     session->travel.sent_bytes = sending.done.bytes;
@@ -297,7 +291,7 @@ billet_far_bring_in(struct billet_session *session, const char *directory,
     int result = name_kept(session, &kept, error);
     const char *take[] = {NULL, "take", kept, directory, NULL};
     if (result == 0 && kept[0] != '\0')
-        result = run_guest(session, take, NULL, NULL, NULL, error);
+        result = billet_far_run(session, take, NULL, NULL, NULL, error);
     if (result == 0)
         result = look(session, directory, false, &there, error);
     return result < 0
@@ -332,7 +326,7 @@ static int
 end_commands(struct billet_session *session, struct billet_error *error)
 {
     const char *argv[] = {NULL, "end", session->lease.lease.id, NULL};
-    return run_guest(session, argv, NULL, NULL, NULL, error);
+    return billet_far_run(session, argv, NULL, NULL, NULL, error);
 }
 
 int
@@ -341,7 +335,7 @@ billet_far_collect(struct billet_session *session, struct billet_error *error)
     struct billet_workspace *workspace = session->travel.workspace;
     cleanup_manifest struct billet_manifest now = BILLET_MANIFEST_INIT;
     cleanup_buffer struct billet_buffer gone = BILLET_BUFFER_INIT;
-    cleanup_free char *directory = fact(session, "directory");
+    cleanup_free char *directory = billet_far_fact(session, "directory");
     struct receiving receiving = {.workspace = workspace, .wanted = BILLET_BUFFER_INIT};
     const char *argv[] = {NULL, "send", directory, NULL};
     if (directory == NULL)
@@ -353,7 +347,7 @@ billet_far_collect(struct billet_session *session, struct billet_error *error)
         result = billet_far_compare(billet_workspace_baseline(workspace), &now, &receiving.wanted,
                                     &gone, error);
     if (result == 0 && receiving.wanted.length > 0)
-        result = run_guest(session, argv, write_wanted, read_archive, &receiving, error);
+        result = billet_far_run(session, argv, write_wanted, read_archive, &receiving, error);
     for (size_t at = 0; result == 0 && at < gone.length; at += strlen(gone.data + at) + 1)
         result = billet_workspace_deleted(workspace, gone.data + at, strlen(gone.data + at), error);
     billet_buffer_free(&receiving.wanted);
@@ -376,7 +370,7 @@ billet_far_exchange(struct billet_session *session, struct billet_manifest *both
 {
     cleanup_manifest struct billet_manifest here = BILLET_MANIFEST_INIT;
     cleanup_manifest struct billet_manifest there = BILLET_MANIFEST_INIT;
-    cleanup_free char *directory = fact(session, "directory");
+    cleanup_free char *directory = billet_far_fact(session, "directory");
     int result =
         directory == NULL ? billet_error_no_memory(error) : look_here(session, &here, error);
     if (result == 0)
@@ -391,7 +385,7 @@ billet_far_push(struct billet_session *session, struct billet_manifest *both,
     cleanup_manifest struct billet_manifest here = BILLET_MANIFEST_INIT;
     cleanup_manifest struct billet_manifest there = BILLET_MANIFEST_INIT;
     cleanup_manifest struct billet_manifest target = BILLET_MANIFEST_INIT;
-    cleanup_free char *directory = fact(session, "directory");
+    cleanup_free char *directory = billet_far_fact(session, "directory");
     int result = directory == NULL ? billet_error_no_memory(error) : end_commands(session, error);
     if (result == 0)
         result = look_here(session, &here, error);
@@ -417,11 +411,11 @@ billet_far_keep(struct billet_session *session)
 {
     struct billet_error error = BILLET_ERROR_INIT;
     cleanup_free char *kept = NULL;
-    cleanup_free char *directory = fact(session, "directory");
+    cleanup_free char *directory = billet_far_fact(session, "directory");
     int result = directory == NULL ? -1 : name_kept(session, &kept, &error);
     const char *argv[] = {NULL, "keep", directory, kept, NULL};
     if (result == 0 && kept[0] != '\0' && directory[0] == '/')
-        result = run_guest(session, argv, NULL, NULL, NULL, &error);
+        result = billet_far_run(session, argv, NULL, NULL, NULL, &error);
     if (result < 0)
         billet_log(BILLET_LOG_INFO, "the copy of the workspace is not kept for the next run: %s",
                    error.message);

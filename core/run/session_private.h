@@ -17,7 +17,8 @@ void billet_session_begin(struct billet_session *session, struct billet_context 
 /* Judge the driver's file and start its host; from then on the request's signals interrupt it. */
 int billet_session_start_driver(struct billet_session *session, const char *driver,
                                 struct billet_error *error);
-/* The code of a failed step, unless the caller interrupted it: that stays an interruption. */
+/* The code of a failed step, unless the caller interrupted it: that stays an interruption; or named
+ * an asset that cannot be shown: that is known by its own code, whichever step finds it. */
 int billet_session_step_failed(struct billet_error *error, const char *code);
 /* The driver's greeting; session->info. */
 int billet_session_await_driver(struct billet_session *session, struct billet_error *error);
@@ -86,6 +87,10 @@ void billet_session_gate_open(struct billet_session *session);
 
 /* session_travel.c: travel.directory exists. */
 int billet_session_make_place(struct billet_session *session, struct billet_error *error);
+/* The driver's realize, with the assets that it is to show. */
+int billet_session_ask_driver(struct billet_session *session, int mode, int fd, const char *path,
+                              struct billet_buffer *directory, json_t **facts,
+                              struct billet_error *error);
 
 /* One command with the lease's heartbeat. quiet: nothing goes to the status channel. */
 int billet_session_drive(struct billet_session *session, const struct billet_session_exec *exec,

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "lease/machine.h"
 #include "run/session_private.h"
 
 #define LOOK_MS 200
@@ -25,6 +26,7 @@ static int
 count(const struct billet_lease *lease, void *context)
 {
     struct queue *queue = context;
+    char host[BILLET_MACHINE_SIZE];
     if (strcmp(lease->id, queue->mine) == 0) {
         queue->seen = true;
         return 0;
@@ -32,7 +34,8 @@ count(const struct billet_lease *lease, void *context)
     if (!queue->seen)
         return 0;
     queue->older++;
-    if (lease->state == BILLET_LEASE_RETAINED && strcmp(lease->policy, BILLET_REUSE_POLICY) == 0)
+    if (lease->state == BILLET_LEASE_RETAINED && strcmp(lease->policy, BILLET_REUSE_POLICY) == 0 &&
+        !billet_machine_is_other(lease, host))
         snprintf(queue->idle, sizeof(queue->idle), "%s", lease->id);
     return 0;
 }

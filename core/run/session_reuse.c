@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/uuid.h"
+#include "lease/machine.h"
 #include "run/cleanup.h"
 #include "run/session_private.h"
 
@@ -107,6 +108,10 @@ make_key(struct billet_session *session, struct billet_error *error)
     add_text(&state, billet_workspace_mode_name(session->workspace_mode));
     add_text(&state, session->environment.provision);
     add_text(&state, text);
+    for (size_t i = 0; i < session->assets.count; i++) {
+        add_text(&state, session->assets.items[i].name);
+        add_text(&state, session->assets.items[i].path);
+    }
     int result = add_secret_versions(session, &state, error);
     crypto_generichash_final(&state, hash, sizeof(hash));
     sodium_bin2hex(session->reuse_key, sizeof(session->reuse_key), hash, sizeof(hash));
@@ -141,10 +146,12 @@ collect(const struct billet_lease *lease, void *context)
     const struct billet_session *session = list->session;
     cleanup_json json_t *facts = NULL;
     int64_t most = session->environment.max_age_ns;
+    char host[BILLET_MACHINE_SIZE];
     if (list->count == CANDIDATES_MAX || lease->state != BILLET_LEASE_RETAINED ||
         strcmp(lease->policy, BILLET_REUSE_POLICY) != 0 ||
         !same(lease->environment, session->environment.name) ||
-        !same(lease->agent, session->request->agent) || !same(lease->workspace, session->workspace))
+        !same(lease->agent, session->request->agent) ||
+        !same(lease->workspace, session->workspace) || billet_machine_is_other(lease, host))
         return 0;
     if (lease->facts[0] != '\0')
         billet_json_parse(lease->facts, strlen(lease->facts), &facts, NULL);

@@ -275,12 +275,30 @@ billet_session_travel_resume(struct billet_session *session, const json_t *facts
 
 /* ---- in --------------------------------------------------------------------------------- */
 
-static int
-ask_driver(struct billet_session *session, int mode, int fd, const char *path,
-           struct billet_buffer *directory, json_t **facts, struct billet_error *error)
+int
+billet_session_ask_driver(struct billet_session *session, int mode, int fd, const char *path,
+                          struct billet_buffer *directory, json_t **facts,
+                          struct billet_error *error)
 {
-    return billet_driver_realize(session->client, &session->call, mode, fd,
-                                 path != NULL ? path : "", directory, facts, error);
+    struct billet_asset items[BILLET_ASSETS_MAX];
+    struct billet_run_assets *assets = &session->assets;
+    cleanup_buffer struct billet_buffer where = BILLET_BUFFER_INIT;
+    const bool shown = billet_session_assets_by_driver(session);
+    const struct billet_driver_realize realize = {.mode = mode,
+                                                  .root_fd = fd,
+                                                  .path = path != NULL ? path : "",
+                                                  .assets = items,
+                                                  .asset_count = shown ? assets->count : 0,
+                                                  .assets_directory = &where};
+    for (size_t i = 0; i < realize.asset_count; i++)
+        items[i] = (struct billet_asset){assets->items[i].name, assets->items[i].path};
+    int result =
+        billet_driver_realize(session->client, &session->call, &realize, directory, facts, error);
+    if (result < 0 || !shown)
+        return result;
+    free(assets->directory);
+    assets->directory = strdup(billet_buffer_text(&where));
+    return assets->directory != NULL ? 0 : billet_error_no_memory(error);
 }
 
 static int
@@ -293,7 +311,8 @@ hand_copy(struct billet_session *session, struct billet_buffer *directory, json_
     cleanup_fd int fd = open(tree, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return billet_error_errno(error, 0, "io_failed", errno, "copy of the workspace %s", tree);
-    return ask_driver(session, hand_mode(session), fd, tree, directory, facts, error);
+    return billet_session_ask_driver(session, hand_mode(session), fd, tree, directory, facts,
+                                     error);
 }
 
 static int
@@ -344,8 +363,8 @@ without_overlay(struct billet_session *session, struct billet_buffer *directory,
     billet_session_git_end(session);
     billet_workspace_end(travel->workspace);
     travel->workspace = NULL;
-    return ask_driver(session, BILLET_WORKSPACE_BIND, session->workspace_fd, session->workspace,
-                      directory, facts, error);
+    return billet_session_ask_driver(session, BILLET_WORKSPACE_BIND, session->workspace_fd,
+                                     session->workspace, directory, facts, error);
 }
 
 /* What the kernel would not copy up for an ordinary user is found before the command starts. */
@@ -375,8 +394,8 @@ overlay_in(struct billet_session *session, struct billet_buffer *directory, json
     char since[32];
     if (has_strangers(session))
         return without_overlay(session, directory, facts, error);
-    int result = ask_driver(session, BILLET_WORKSPACE_OVERLAY, session->workspace_fd,
-                            session->workspace, directory, facts, error);
+    int result = billet_session_ask_driver(session, BILLET_WORKSPACE_OVERLAY, session->workspace_fd,
+                                           session->workspace, directory, facts, error);
     if (result < 0 && session->mode_is_free &&
         strcmp(error->code, "sandbox_overlay_unsupported") == 0) {
         billet_text_copy(session->mode_reason, sizeof(session->mode_reason), error->message);
@@ -405,8 +424,8 @@ static int
 far_in(struct billet_session *session, struct billet_buffer *directory, json_t **facts,
        struct billet_error *error)
 {
-    int result = ask_driver(session, BILLET_WORKSPACE_COPY, session->workspace_fd,
-                            session->workspace, directory, facts, error);
+    int result = billet_session_ask_driver(session, BILLET_WORKSPACE_COPY, session->workspace_fd,
+                                           session->workspace, directory, facts, error);
     if (result == 0)
         result = billet_session_make_place(session, error);
     if (result == 0)
@@ -419,8 +438,8 @@ billet_session_bring_in(struct billet_session *session, struct billet_buffer *di
                         json_t **facts, struct billet_error *error)
 {
     if (!billet_session_travels(session))
-        return ask_driver(session, session->workspace_mode, session->workspace_fd,
-                          session->workspace, directory, facts, error);
+        return billet_session_ask_driver(session, session->workspace_mode, session->workspace_fd,
+                                         session->workspace, directory, facts, error);
     int result;
     if (session->workspace_mode == BILLET_WORKSPACE_OVERLAY)
         result = overlay_in(session, directory, facts, error);
@@ -445,13 +464,14 @@ billet_session_bring_again(struct billet_session *session, const json_t *facts,
         travel->upper = strdup(billet_json_string(facts, UPPER_FACT, ""));
         return travel->upper == NULL
                    ? billet_error_no_memory(error)
-                   : ask_driver(session, session->workspace_mode, session->workspace_fd,
-                                session->workspace, &directory, &more, error);
+                   : billet_session_ask_driver(session, session->workspace_mode,
+                                               session->workspace_fd, session->workspace,
+                                               &directory, &more, error);
     }
     int result = billet_session_make_place(session, error);
     if (result == 0 && is_far(session))
-        return ask_driver(session, BILLET_WORKSPACE_COPY, session->workspace_fd, session->workspace,
-                          &directory, &more, error);
+        return billet_session_ask_driver(session, BILLET_WORKSPACE_COPY, session->workspace_fd,
+                                         session->workspace, &directory, &more, error);
     return result < 0 ? result : hand_copy(session, &directory, &more, error);
 }
 

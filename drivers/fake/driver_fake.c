@@ -22,13 +22,17 @@
 #include <unistd.h>
 
 #include "../common/fence.h"
+#include "record.h"
 #include "script.h"
+
+#define LOOK_NS (BILLET_NS_PER_SECOND / 10) /* how often a command sees to its resource */
 
 static const struct billet_host *host;
 
 struct billet_lease_handle {
     char ref[BILLET_REF_MAX];
     char workspace[4096];
+    bool shared;   /* beside the owner */
     int signal_fd; /* eventfd: the number of a signal that arrived while exec waits */
 };
 
@@ -60,6 +64,9 @@ static const struct billet_option options[] = {
     {.name = "stdout",
      .type = BILLET_OPTION_STRING,
      .text = "Text that every command writes to its output besides."},
+    {.name = "record",
+     .type = BILLET_OPTION_PATH,
+     .text = "A file that gets a line for everything that happens to a resource, in its order."},
     {.name = "token",
      .type = BILLET_OPTION_STRING,
      .flags = BILLET_OPTION_SECRET,
@@ -238,7 +245,15 @@ acquire(const struct billet_call *call, const struct billet_acquire *args,
     if (snprintf(ref, sizeof(ref), "fake-%s", call->identity->lease) >= (int)sizeof(ref) ||
         !is_resource_name(ref))
         return fake_fail(error, BILLET_CLASS_CONFIG, "value_invalid", "the lease id is unusable");
-    outcome = write_resource(directory, ref, call->identity, error);
+    int record;
+    outcome = fake_record_hold(call, &record, error);
+    if (outcome == 0)
+        outcome = fake_record_say(record, call, "making", ref, error);
+    if (outcome == 0)
+        outcome = write_resource(directory, ref, call->identity, error);
+    if (outcome == 0)
+        outcome = fake_record_say(record, call, "made", ref, error);
+    fake_record_leave(&record);
     if (outcome < 0)
         return outcome;
     host->fact(call, "resource", ref);
@@ -269,8 +284,11 @@ resume(const struct billet_call *call, const struct billet_resume *args,
     if (fake_script_before(call, "resume", directory, &answer, error))
         return answer;
     bool shared = (args->flags & BILLET_RESUME_SHARED) != 0;
+    int record;
     int hold = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    outcome = hold >= 0 ? billet_fence_hold(hold, error) : 0;
+    outcome = fake_record_hold(call, &record, error);
+    if (outcome == 0 && hold >= 0)
+        outcome = billet_fence_hold(hold, error);
     if (outcome == 0 &&
         (!is_resource_name(args->ref) || !read_resource(directory, args->ref, &resource) ||
          strcmp(resource.lease, call->identity->lease) != 0))
@@ -281,6 +299,9 @@ resume(const struct billet_call *call, const struct billet_resume *args,
     /* A newer owner or use is written down, so that a sweep sees who holds it. */
     if (outcome == 0 && !shared)
         outcome = write_resource(directory, args->ref, call->identity, error);
+    if (outcome == 0)
+        outcome = fake_record_say(record, call, shared ? "entered" : "resumed", args->ref, error);
+    fake_record_leave(&record);
     if (hold >= 0)
         close(hold);
     if (outcome < 0)
@@ -290,23 +311,35 @@ resume(const struct billet_call *call, const struct billet_resume *args,
     result->handle = make_handle(args->ref, error);
     if (result->handle == NULL)
         return -error->error_class;
+    result->handle->shared = shared;
     snprintf(result->ref, sizeof(result->ref), "%s",
              fake_script_has(call, "resume", "bad_ref") ? "" : args->ref);
     return 0;
 }
 
 static int
-remove_resource(const char *directory, const char *ref, struct billet_error *error)
+remove_resource(const struct billet_call *call, const char *directory, const char *ref,
+                struct billet_error *error)
 {
     char path[4400];
-    /* What a host that was killed had begun to write. */
-    snprintf(path, sizeof(path), "%s/.new-%s", directory, ref);
-    unlink(path);
-    snprintf(path, sizeof(path), "%s/%s", directory, ref);
-    if (unlink(path) != 0 && errno != ENOENT)
-        return fake_fail(error, BILLET_CLASS_UNAVAILABLE, "io_failed", "cannot remove %s: %s", path,
-                         strerror(errno));
-    return 0;
+    int record;
+    int outcome = fake_record_hold(call, &record, error);
+    if (outcome == 0)
+        outcome = fake_record_say(record, call, "removing", ref, error);
+    if (outcome == 0) {
+        /* What a host that was killed had begun to write. */
+        snprintf(path, sizeof(path), "%s/.new-%s", directory, ref);
+        unlink(path);
+        snprintf(path, sizeof(path), "%s/%s", directory, ref);
+        bool there = unlink(path) == 0;
+        if (!there && errno != ENOENT)
+            outcome = fake_fail(error, BILLET_CLASS_UNAVAILABLE, "io_failed",
+                                "cannot remove %s: %s", path, strerror(errno));
+        else
+            outcome = fake_record_say(record, call, there ? "removed" : "absent", ref, error);
+    }
+    fake_record_leave(&record);
+    return outcome;
 }
 
 static int
@@ -321,7 +354,7 @@ release(const struct billet_call *call, struct billet_lease_handle *handle, int3
         return answer;
     }
     if (outcome == 0 && disposition == BILLET_DISPOSE_DESTROY)
-        outcome = remove_resource(directory, handle->ref, error);
+        outcome = remove_resource(call, directory, handle->ref, error);
     free_handle(handle);
     if (outcome == 0 && fake_script_after(call, "release", directory, &answer, error))
         return answer;
@@ -352,7 +385,7 @@ destroy(const struct billet_call *call, const struct billet_destroy *args,
         return fake_fail(error, BILLET_CLASS_LOST, "resource_lost",
                          "the resource %s belongs to another lease", name);
     if ((call->flags & BILLET_CALL_DRY_RUN) == 0)
-        outcome = remove_resource(directory, name, error);
+        outcome = remove_resource(call, directory, name, error);
     if (outcome == 0 && fake_script_after(call, "destroy", directory, &answer, error))
         return answer;
     return outcome;
@@ -501,11 +534,32 @@ print_command(const struct billet_call *call, const struct billet_lease_handle *
     return 0;
 }
 
-/* Wait for the scripted time as a command would run: ends by time limit, cancel or signal. */
-static void
-pretend_to_run(const struct billet_lease_handle *handle, const struct billet_exec *args,
-               int64_t delay_ns, int cancel_fd, struct billet_exec_result *result)
+/* A command is where its resource is: it begins and goes on while that is there. */
+static int
+use_resource(const struct billet_call *call, const struct billet_lease_handle *handle,
+             const char *directory, const char *event, struct billet_error *error)
 {
+    struct resource resource;
+    int record;
+    int outcome = fake_record_hold(call, &record, error);
+    if (outcome == 0 && (!read_resource(directory, handle->ref, &resource) ||
+                         strcmp(resource.lease, call->identity->lease) != 0))
+        outcome = fake_fail(error, BILLET_CLASS_LOST, "resource_lost", "the resource %s is gone",
+                            handle->ref);
+    if (outcome == 0)
+        outcome = fake_record_say(record, call, event, handle->shared ? "shared" : "own", error);
+    fake_record_leave(&record);
+    return outcome;
+}
+
+/* Wait for the scripted time as a command would run: ends by time limit, cancel or signal, or with
+ * the resource. */
+static int
+pretend_to_run(const struct billet_call *call, const struct billet_lease_handle *handle,
+               const struct billet_exec *args, const char *directory,
+               struct billet_exec_result *result, struct billet_error *error)
+{
+    int64_t delay_ns = fake_script_delay(call, "exec");
     bool limited = args->timeout_ns > 0 && args->timeout_ns < delay_ns;
     struct timespec start;
     struct timespec now;
@@ -518,23 +572,27 @@ pretend_to_run(const struct billet_lease_handle *handle, const struct billet_exe
                        (now.tv_nsec - start.tv_nsec);
         if (left <= 0)
             break;
-        struct pollfd wait[2] = {{.fd = cancel_fd, .events = POLLIN},
+        struct pollfd wait[2] = {{.fd = call->cancel_fd, .events = POLLIN},
                                  {.fd = handle->signal_fd, .events = POLLIN}};
-        int64_t ms = (left + 999999) / 1000000;
-        poll(wait, 2, ms > 60000 ? 60000 : (int)ms);
+        int64_t ms = ((left < LOOK_NS ? left : LOOK_NS) + 999999) / 1000000;
+        poll(wait, 2, (int)ms);
         if (wait[0].revents != 0) {
             result->outcome = BILLET_OUTCOME_CANCELLED;
-            return;
+            return 0;
         }
         if (wait[1].revents != 0 && read(handle->signal_fd, &number, sizeof(number)) > 0 &&
             number >= 1 && number <= 64) {
             result->outcome = BILLET_OUTCOME_SIGNALLED;
             result->value = (int32_t)number;
-            return;
+            return 0;
         }
+        int outcome = use_resource(call, handle, directory, "using", error);
+        if (outcome < 0)
+            return outcome;
     }
     if (limited)
         result->outcome = BILLET_OUTCOME_TIMED_OUT;
+    return 0;
 }
 
 static int
@@ -548,13 +606,21 @@ exec(const struct billet_call *call, struct billet_lease_handle *handle,
         return outcome;
     if (fake_script_before(call, "exec", directory, &answer, error))
         return answer;
+    outcome = use_resource(call, handle, directory, "exec", error);
+    if (outcome < 0)
+        return outcome;
     host->started(call, 0);
     outcome = print_command(call, handle, args, error);
     if (outcome < 0)
         return outcome;
     result->outcome = BILLET_OUTCOME_EXITED;
     result->value = (int32_t)billet_config_number(call->config, "exit_code", 0);
-    pretend_to_run(handle, args, fake_script_delay(call, "exec"), call->cancel_fd, result);
+    outcome = pretend_to_run(call, handle, args, directory, result, error);
+    if (outcome < 0)
+        return outcome;
+    /* What became of the resource in this moment is not the command's. */
+    struct billet_error ignored = BILLET_ERROR_INIT;
+    use_resource(call, handle, directory, "ended", &ignored);
     if (fake_script_after(call, "exec", directory, &answer, error))
         return answer;
     if (fake_script_has(call, "exec", "bad_outcome"))

@@ -52,7 +52,7 @@ static const struct billet_driver table = {
     .capabilities = BILLET_CAN_STREAM_STDIN | BILLET_CAN_SPLIT_STDERR | BILLET_CAN_BINARY |
                     BILLET_CAN_SIGNAL | BILLET_CAN_PTY | BILLET_CAN_CONCURRENT_EXEC |
                     BILLET_CAN_RESUME | BILLET_CAN_LABEL | BILLET_CAN_SHARE_FILES |
-                    BILLET_CAN_LIMIT,
+                    BILLET_CAN_LIMIT | BILLET_CAN_ASSETS | BILLET_CAN_BE_LOCAL,
     .workspace_modes = 1u << BILLET_WORKSPACE_NONE | 1u << BILLET_WORKSPACE_IN_PLACE,
     .probe = local_probe,
     .acquire = local_acquire,
@@ -66,7 +66,7 @@ static const struct billet_driver table = {
     .dump = local_dump,
 };
 
-BILLET_DRIVER("local", PACKAGE_VERSION, 0)
+BILLET_DRIVER("local", PACKAGE_VERSION, 2)
 {
     local_host = the_host;
     /* Orphans of the commands come to this process, where their end can be seen to. */

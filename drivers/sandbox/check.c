@@ -183,6 +183,22 @@ beneath(const char *path, const char *top)
     return strncmp(path, top, length) == 0 && (path[length] == '\0' || path[length] == '/');
 }
 
+/* Blanks and backslashes of a name are there as three octal digits; in place. */
+static void
+decode(char *name)
+{
+    char *to = name;
+    for (const char *from = name; *from != '\0'; to++) {
+        if (from[0] == '\\' && strspn(from + 1, "01234567") >= 3) {
+            *to = (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0'));
+            from += 4;
+        } else {
+            *to = *from++;
+        }
+    }
+    *to = '\0';
+}
+
 const char *
 sandbox_check_mount(char *line, const char *const *mounts, size_t count)
 {
@@ -194,6 +210,7 @@ sandbox_check_mount(char *line, const char *const *mounts, size_t count)
             return "mounts";
     }
     const char *point = field[4], *options = field[5];
+    decode(field[4]);
 
     if (strcmp(point, "/") == 0)
         return option_in(options, "ro") ? NULL : "read-only root";

@@ -251,10 +251,16 @@ realize(const struct billet_call *call, struct billet_lease_handle *lease,
         failed = begin_anew(call, lease, &config, &lock, error);
     if (failed == 0 && args->mode != BILLET_WORKSPACE_NONE)
         failed = take_workspace(lease, &config, args, error);
+    if (failed == 0)
+        failed = sandbox_assets_take(&lease->assets, args,
+                                     &(struct sandbox_place){lease->work_device, lease->work_inode},
+                                     error);
     if (failed == 0 && args->mode == BILLET_WORKSPACE_OVERLAY)
         failed = realize_overlay(call, lease, &config, error);
     if (failed == 0 && args->mode != BILLET_WORKSPACE_OVERLAY)
         start_ahead(lease, &config);
+    if (failed == 0 && lease->assets.count > 0)
+        snprintf(result->assets, sizeof(result->assets), "%s", SANDBOX_ASSETS);
     if (failed == 0)
         snprintf(result->directory, sizeof(result->directory), "%s",
                  args->mode == BILLET_WORKSPACE_NONE ? "/tmp" : SANDBOX_WORK);
@@ -307,7 +313,7 @@ sandbox_text(void)
     return "A sandbox on this machine: Linux namespaces by bubblewrap, seccomp, Landlock, limits.";
 }
 
-BILLET_DRIVER("sandbox", PACKAGE_VERSION, 0)
+BILLET_DRIVER("sandbox", PACKAGE_VERSION, 2)
 {
     static struct billet_driver table = {
         .struct_size = sizeof(table),
@@ -321,7 +327,7 @@ BILLET_DRIVER("sandbox", PACKAGE_VERSION, 0)
         .capabilities = BILLET_CAN_STREAM_STDIN | BILLET_CAN_SPLIT_STDERR | BILLET_CAN_BINARY |
                         BILLET_CAN_SIGNAL | BILLET_CAN_PTY | BILLET_CAN_RESUME | BILLET_CAN_LABEL |
                         BILLET_CAN_SHARE_FILES | BILLET_CAN_CONTROL_NETWORK | BILLET_CAN_LIMIT |
-                        BILLET_CAN_CONFINE,
+                        BILLET_CAN_CONFINE | BILLET_CAN_ASSETS | BILLET_CAN_BE_LOCAL,
         .workspace_modes = 1u << BILLET_WORKSPACE_NONE | 1u << BILLET_WORKSPACE_BIND |
                            1u << BILLET_WORKSPACE_OVERLAY,
         .check_config = check_config,

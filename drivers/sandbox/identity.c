@@ -216,8 +216,8 @@ write_map(pid_t pid, const char *name, unsigned long owner, unsigned long lease)
 }
 
 /* A user namespace lives as long as a descriptor of it: a child makes it and ends. */
-static int
-make_namespace(uid_t owner, gid_t group, const struct sandbox_identity *identity)
+int
+sandbox_identity_namespace(const struct sandbox_identity *identity, uid_t owner, gid_t group)
 {
     int ready[2];
     char path[64], byte;
@@ -317,7 +317,7 @@ sandbox_identity_map(struct sandbox_identity *identity, const struct sandbox_con
     identity->gid = (gid_t)identity->uid; /* an earlier workspace may have changed it */
     if (fstat(work_fd, &status) < 0)
         return billet_fail_errno(error, 0, "io_failed", errno, "cannot look at workspace %s", path);
-    int result = make_namespace(status.st_uid, status.st_gid, identity);
+    int result = sandbox_identity_namespace(identity, status.st_uid, status.st_gid);
     if (result < 0)
         return degrade(identity, &status, -result, config, path, error);
     identity->map_fd = result;

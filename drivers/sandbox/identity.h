@@ -46,6 +46,10 @@ void sandbox_identity_tidy(int directory_fd);
 int sandbox_identity_map(struct sandbox_identity *identity, const struct sandbox_config *config,
                          int work_fd, const char *path, struct billet_error *error);
 
+/* A user namespace that shows what belongs to owner and group as this lease's id: descriptor or
+ * -errno. Of a dropped identity. */
+int sandbox_identity_namespace(const struct sandbox_identity *identity, uid_t owner, gid_t group);
+
 /* A detached mount of directory_fd with the mapping (map_fd -1: as it is), nosuid, nodev:
  * descriptor or -errno. Safe between fork and exec. */
 int sandbox_identity_mount(int directory_fd, int map_fd);

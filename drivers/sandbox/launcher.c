@@ -39,6 +39,7 @@ enum step {
     STEP_GROUP,
     STEP_STAGE,
     STEP_MOUNT,
+    STEP_ASSETS,
     STEP_OVERLAY,
     STEP_LIMITS,
     STEP_INHERITED,
@@ -54,6 +55,7 @@ static const char *const step_texts[] = {
     [STEP_GROUP] = "enter the control group of the lease",
     [STEP_STAGE] = "make a mount namespace",
     [STEP_MOUNT] = "mount the workspace for the lease's user id",
+    [STEP_ASSETS] = "mount the assets for the lease's user id",
     [STEP_OVERLAY] = "show the workspace as an overlay",
     [STEP_LIMITS] = "set resource limits",
     [STEP_INHERITED] = "give up priorities of the caller",
@@ -108,6 +110,37 @@ enter_groups(const struct billet_cgroup *group, bool entered, int report)
     }
 }
 
+static void
+clone_assets(const struct sandbox_assets *assets, int trees[BILLET_ASSETS_MAX], int report)
+{
+    for (size_t i = 0; i < assets->count; i++) {
+        trees[i] = sandbox_identity_mount(assets->items[i].fd, assets->items[i].map_fd);
+        errno = -trees[i];
+        if (trees[i] < 0)
+            fail(report, STEP_ASSETS);
+    }
+}
+
+/* By number: their names may be long. */
+static void
+place_assets(const struct sandbox_assets *assets, const int trees[BILLET_ASSETS_MAX], int report)
+{
+    char place[sizeof(SANDBOX_STAGE_ASSETS) + 16];
+    if (assets->count > 0 && mkdir(SANDBOX_STAGE_ASSETS, 0755) < 0)
+        fail(report, STEP_ASSETS);
+    for (size_t i = 0; i < assets->count; i++) {
+        snprintf(place, sizeof(place), SANDBOX_STAGE_ASSETS "/%zu", i);
+        int made = assets->items[i].is_directory
+                       ? mkdir(place, 0755)
+                       : open(place, O_CREAT | O_WRONLY | O_CLOEXEC, 0444);
+        if (made < 0 || syscall(SYS_move_mount, trees[i], "", AT_FDCWD, place, MOVE_EMPTY_PATH) < 0)
+            fail(report, STEP_ASSETS);
+        close(trees[i]);
+        if (!assets->items[i].is_directory)
+            close(made);
+    }
+}
+
 /* Root's: what bwrap binds must be reachable for the other user. */
 static void
 stage(const struct sandbox_launch *launch, int report)
@@ -116,9 +149,11 @@ stage(const struct sandbox_launch *launch, int report)
     int tree = launch->work_fd >= 0
                    ? sandbox_identity_mount(launch->work_fd, launch->identity->map_fd)
                    : -1;
+    int assets[BILLET_ASSETS_MAX];
     errno = -tree;
     if (launch->work_fd >= 0 && tree < 0)
         fail(report, STEP_MOUNT);
+    clone_assets(launch->assets, assets, report);
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
         mount("billet", SANDBOX_STAGE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=64k") < 0)
         fail(report, STEP_STAGE);
@@ -126,6 +161,7 @@ stage(const struct sandbox_launch *launch, int report)
     if (file < 0 || mount(launch->init, SANDBOX_STAGE_INIT, NULL, MS_BIND, NULL) < 0)
         fail(report, STEP_STAGE);
     close(file);
+    place_assets(launch->assets, assets, report);
     if (launch->work_fd < 0)
         return;
     const char *place = launch->overlay != NULL ? SANDBOX_STAGE_LOWER : SANDBOX_STAGE_WORK;

@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "../common/cgroup.h"
+#include "assets.h"
 #include "identity.h"
 
 /* Where root's launcher mounts what bwrap must reach under the other user id: an empty tmpfs over
@@ -25,6 +26,7 @@
 #define SANDBOX_STAGE_WORK SANDBOX_STAGE "/work"
 #define SANDBOX_STAGE_LOWER SANDBOX_STAGE "/lower"
 #define SANDBOX_STAGE_INIT SANDBOX_STAGE "/init"
+#define SANDBOX_STAGE_ASSETS SANDBOX_STAGE "/assets"
 
 #define SANDBOX_LAUNCH_FDS 16
 
@@ -35,6 +37,7 @@ struct sandbox_launch {
     const struct sandbox_identity *identity;
     const struct billet_cgroup *group;
     int work_fd;                           /* staged for identity->drop; -1: none */
+    const struct sandbox_assets *assets;   /* the same */
     const struct sandbox_overlay *overlay; /* NULL: the workspace is bound */
     const char *init;                      /* the same, the host's path */
     int fds[SANDBOX_LAUNCH_FDS];           /* fds[i] becomes descriptor i */

@@ -364,6 +364,7 @@ sandbox_lease_free(struct billet_lease_handle *lease)
     sandbox_resident_free(&lease->resident);
     sandbox_filter_free(&lease->filter);
     billet_close_fd(&lease->work_fd);
+    sandbox_assets_free(&lease->assets);
     sandbox_identity_give_back(&lease->identity);
     billet_cgroup_close(&lease->group);
     billet_cgroup_site_close(&lease->site);

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include "../common/cgroup.h"
+#include "assets.h"
 #include "filter.h"
 #include "identity.h"
 #include "options.h"
@@ -39,6 +40,7 @@ struct billet_lease_handle {
     char work_path[4096];
     uint64_t work_device;
     uint64_t work_inode;
+    struct sandbox_assets assets;
     struct sandbox_resident resident;
     char overlay_path[4096]; /* its directories, "" when the workspace is bound */
     /* the running exec, for signal(); guarded */

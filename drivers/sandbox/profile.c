@@ -406,10 +406,28 @@ add_namespaces(struct sandbox_profile *profile, const struct sandbox_config *con
     add2(profile, "--cap-drop", "ALL");
 }
 
+static void
+add_assets(struct sandbox_profile *profile, const struct sandbox_assets *assets, const char *staged)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    if (assets->count == 0)
+        return;
+    add2(profile, "--perms", "0755");
+    add2(profile, "--dir", SANDBOX_ASSETS);
+    for (size_t i = 0; i < assets->count; i++) {
+        const struct sandbox_asset *asset = &assets->items[i];
+        snprintf(from, sizeof(from), "%s/%zu", staged != NULL ? staged : "", i);
+        snprintf(to, sizeof(to), SANDBOX_ASSETS "/%s", asset->name);
+        add_read_only(profile, staged != NULL ? from : asset->path, to);
+    }
+    sandbox_strings_add(&profile->readable, SANDBOX_ASSETS);
+}
+
 int
 sandbox_profile_make(const struct sandbox_config *config, const char *work,
-                     const struct sandbox_place *place, const char *init,
-                     struct sandbox_profile *profile, struct billet_error *error)
+                     const struct sandbox_place *place, const struct sandbox_assets *assets,
+                     const char *staged, const char *init, struct sandbox_profile *profile,
+                     struct billet_error *error)
 {
     *profile = (struct sandbox_profile){.file_count = 0};
     add_namespaces(profile, config);
@@ -430,6 +448,7 @@ sandbox_profile_make(const struct sandbox_config *config, const char *work,
     else
         add2(profile, "--dir", SANDBOX_WORK);
     add_read_only(profile, init, SANDBOX_INIT_PATH);
+    add_assets(profile, assets, staged);
     if ((sandbox_dropped() & SANDBOX_DROP_READONLY) == 0) {
         add2(profile, "--remount-ro", "/dev");
         add2(profile, "--remount-ro", "/");

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "assets.h"
 #include "options.h"
 #include "path.h"
 #include "protocol.h"
@@ -63,10 +64,11 @@ struct sandbox_profile {
 };
 
 /* work: the path of the workspace to bind, NULL: none. place: the workspace itself. init: of
- * billet-sandbox-init. */
+ * billet-sandbox-init. staged: where the assets are mounted already, by number; NULL: nowhere. */
 int sandbox_profile_make(const struct sandbox_config *config, const char *work,
-                         const struct sandbox_place *place, const char *init,
-                         struct sandbox_profile *profile, struct billet_error *error);
+                         const struct sandbox_place *place, const struct sandbox_assets *assets,
+                         const char *staged, const char *init, struct sandbox_profile *profile,
+                         struct billet_error *error);
 void sandbox_profile_free(struct sandbox_profile *profile);
 
 /* A sealed memfd with these bytes, read offset 0, or -1 with errno. */

@@ -27,6 +27,7 @@
 /* Paths inside. */
 #define SANDBOX_INIT_PATH "/run/billet/init"
 #define SANDBOX_WORK "/work"
+#define SANDBOX_ASSETS "/run/billet/assets"
 
 #define SANDBOX_UID 1000
 #define SANDBOX_GID 1000

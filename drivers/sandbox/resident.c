@@ -424,9 +424,12 @@ make_start(const struct billet_host *host, struct billet_lease_handle *lease,
     if (work != NULL && (lease->identity.drop || lease->overlay_path[0] != '\0'))
         work = SANDBOX_STAGE_WORK;
     const struct sandbox_place place = {lease->work_device, lease->work_inode};
-    result = sandbox_profile_make(config, work, &place,
-                                  lease->identity.drop ? SANDBOX_STAGE_INIT : start->init,
-                                  &start->profile, error);
+    result = sandbox_assets_map(&lease->assets, &lease->identity, error);
+    if (result < 0)
+        return result;
+    result = sandbox_profile_make(
+        config, work, &place, &lease->assets, lease->identity.drop ? SANDBOX_STAGE_ASSETS : NULL,
+        lease->identity.drop ? SANDBOX_STAGE_INIT : start->init, &start->profile, error);
     if (result == 0)
         result = sandbox_setup_make(lease, config, &start->profile, &start->setup, error);
     if (result == 0)
@@ -487,6 +490,7 @@ begin(const struct billet_host *host, struct billet_lease_handle *lease,
             .identity = &lease->identity,
             .group = &lease->group,
             .work_fd = lease->work_fd,
+            .assets = &lease->assets,
             .overlay = overlay.directory != NULL ? &overlay : NULL,
             .init = start.init,
             .fds = {start.null, start.null, start.complaints[1], start.owner[1], start.setup,

@@ -18,6 +18,7 @@
 #define FACT_GUEST "guest"
 #define FACT_GUEST_MISSING "guest_missing" /* why */
 #define FACT_TREES "trees"                 /* where workspaces may be kept between leases */
+#define FACT_ASSETS "asset_cache"          /* where assets are kept between leases */
 #define TREES ".trees"                     /* below remote_directory, where no lease is called so */
 #define LIST_MAX 65536u
 
@@ -296,6 +297,18 @@ ssh_lease_leave(struct billet_lease_handle *handle)
 /* ---- acquire, resume ----------------------------------------------------------------------------
  */
 
+/* Beside the guest. */
+static void
+tell_cache(const struct billet_call *call, const char *guest)
+{
+    char cache[SSH_PATH_MAX + 8];
+    const char *end = strrchr(guest, '/');
+    if (end != NULL) {
+        snprintf(cache, sizeof(cache), "%.*s/assets", (int)(end - guest), guest);
+        ssh_host->fact(call, FACT_ASSETS, cache);
+    }
+}
+
 static int
 attach(const struct billet_call *call, const struct ssh_settings *settings, const char *lease,
        const char *how, struct billet_lease_handle **made, struct billet_error *error)
@@ -320,6 +333,7 @@ attach(const struct billet_call *call, const struct ssh_settings *settings, cons
     }
     snprintf(handle->guest, sizeof(handle->guest), "%s", place.path);
     ssh_host->fact(call, FACT_GUEST, place.path);
+    tell_cache(call, place.path);
     ssh_host->fact(call, FACT_GUEST_MISSING, place.why);
     *made = handle;
     return 0;

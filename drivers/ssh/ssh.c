@@ -172,7 +172,7 @@ static const struct billet_driver table = {
     .option_count = sizeof(ssh_options) / sizeof(ssh_options[0]),
     .capabilities = BILLET_CAN_STREAM_STDIN | BILLET_CAN_SPLIT_STDERR | BILLET_CAN_BINARY |
                     BILLET_CAN_SIGNAL | BILLET_CAN_PTY | BILLET_CAN_CONCURRENT_EXEC |
-                    BILLET_CAN_RESUME | BILLET_CAN_LABEL | BILLET_CAN_TRUST,
+                    BILLET_CAN_RESUME | BILLET_CAN_LABEL | BILLET_CAN_TRUST | BILLET_CAN_ASSETS,
     .workspace_modes =
         1u << BILLET_WORKSPACE_NONE | 1u << BILLET_WORKSPACE_IN_PLACE | 1u << BILLET_WORKSPACE_COPY,
     .check_config = ssh_check_config,
@@ -191,7 +191,7 @@ static const struct billet_driver table = {
     .trust = ssh_trust,
 };
 
-BILLET_DRIVER("ssh", PACKAGE_VERSION, 1)
+BILLET_DRIVER("ssh", PACKAGE_VERSION, 2)
 {
     (void)error;
     ssh_host = the_host;

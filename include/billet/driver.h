@@ -103,16 +103,29 @@ struct billet_destroy {
 #define BILLET_WORKSPACE_OVERLAY 3  /* a view whose changes are collected */
 #define BILLET_WORKSPACE_COPY 4     /* a copy that is carried there and back */
 
+/* A file or directory of this machine that commands may read besides the workspace. */
+#define BILLET_ASSETS_MAX 32
+struct billet_asset {
+    const char *name; /* one component, not "." or ".."; names differ */
+    const char *path; /* absolute, without links */
+};
+
 struct billet_realize {
     uint64_t struct_size;
     int32_t mode;     /* BILLET_WORKSPACE_* */
     int32_t root_fd;  /* the directory here, O_PATH or O_RDONLY; -1 with NONE */
     const char *path; /* its absolute path here; "" with NONE */
+    /* Since minor 2; with CAN_ASSETS, CAN_SHARE_FILES and CAN_CONFINE only. */
+    const struct billet_asset *assets;
+    uint64_t asset_count; /* 0..BILLET_ASSETS_MAX */
 };
 
 struct billet_realized {
     uint64_t struct_size;
     char directory[4096]; /* where the workspace is in the environment; absolute */
+    /* Since minor 2: the directory in the environment that holds each asset under its name;
+     * absolute, "" without assets. */
+    char assets[4096];
 };
 
 /* ---- exec, signal ---------------------------------------------------------- */
@@ -200,6 +213,9 @@ struct billet_trust {
 #define BILLET_CAN_LIMIT 0x400u   /* memory, processes */
 #define BILLET_CAN_CONFINE 0x800u /* the workload is kept from this machine */
 #define BILLET_CAN_TRUST 0x1000u  /* trust; since minor 1 */
+#define BILLET_CAN_ASSETS 0x2000u /* commands can be given assets; since minor 2 */
+/* Only the machine that made a resource can reach it; since minor 2. */
+#define BILLET_CAN_BE_LOCAL 0x4000u
 
 /* Every callback returns 0, or a negative BILLET_CLASS_* with *error filled. */
 struct billet_driver {

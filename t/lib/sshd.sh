@@ -3,12 +3,15 @@
 # sshd.sh - an sshd of our own on loopback for TAP scripts; sourced after tap.sh. Skips all where
 # there can be none. Leaves in $far: leases/, place/, home/ (the HOME of logins), id, hostkey, other,
 # known_hosts; $user and $port. "know KEY" makes KEY the known one, and
+# A test that has it elsewhere sets sshd_address (127.0.0.1) and sshd_through, the words of a command
+# that runs another where the sshd is to be.
 # ssh_driver [KEY [DIRECTORY]] prints the driver's section for that key and remote directory.
 [ -f "$top_builddir/.libs/driver_ssh.so" ] || skip_all "the ssh driver is not built here"
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/sbin
 sshd=$(command -v sshd) || skip_all "there is no sshd (Debian openssh-server)"
 need ssh ssh-keygen
 
+: "${sshd_address:=127.0.0.1}" "${sshd_through:=}"
 user=$(id -un)
 shell=$(getent passwd "$user" | cut -d: -f7)
 case $shell in
@@ -41,7 +44,7 @@ is_root && pam=no
 start_sshd() {
     cat >"$far/sshd_config" <<END
 Port $port
-ListenAddress 127.0.0.1
+ListenAddress $sshd_address
 HostKey $far/hostkey
 PidFile $far/pid
 AuthorizedKeysFile $far/authorized
@@ -51,7 +54,8 @@ PermitRootLogin yes
 PasswordAuthentication no
 SetEnv HOME=$far/home
 END
-    "$sshd" -f "$far/sshd_config" -E "$far/log" || return 1
+    # shellcheck disable=SC2086 # words
+    $sshd_through "$sshd" -f "$far/sshd_config" -E "$far/log" || return 1
     for _ in 1 2 3 4 5 6 7 8 9 10; do
         if [ -s "$far/pid" ]; then
             sshd_pid=$(cat "$far/pid")
@@ -71,13 +75,13 @@ until start_sshd; do
 done
 
 know() {
-    printf '[127.0.0.1]:%s %s\n' "$port" "$(cut -d' ' -f1,2 "$far/$1.pub")" >"$far/known_hosts"
+    printf '[%s]:%s %s\n' "$sshd_address" "$port" "$(cut -d' ' -f1,2 "$far/$1.pub")" >"$far/known_hosts"
 }
 ssh_driver() {
     cat <<END
 [driver ssh]
 enabled = yes
-host = 127.0.0.1
+host = $sshd_address
 port = $port
 user = $user
 identity_file = ${1:-$far/id}
@@ -88,5 +92,5 @@ END
 know hostkey
 
 ssh -F /dev/null -o BatchMode=yes -o LogLevel=ERROR -o UserKnownHostsFile="$far/known_hosts" \
-    -i "$far/id" -p "$port" -l "$user" 127.0.0.1 true 2>"$far/said" ||
+    -i "$far/id" -p "$port" -l "$user" "$sshd_address" true 2>"$far/said" ||
     skip_all "an sshd run by this user does not let it log in: $(tail -n 1 "$far/said")"

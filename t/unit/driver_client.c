@@ -242,9 +242,12 @@ START_TEST(every_operation_works)
 
     int root = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
     facts = NULL;
-    ck_assert_int_eq(billet_driver_realize(client, &call, BILLET_WORKSPACE_IN_PLACE, root, base,
-                                           &directory, &facts, &error),
-                     0);
+    ck_assert_int_eq(
+        billet_driver_realize(client, &call,
+                              &(struct billet_driver_realize){
+                                  .mode = BILLET_WORKSPACE_IN_PLACE, .root_fd = root, .path = base},
+                              &directory, &facts, &error),
+        0);
     close(root);
     ck_assert_str_eq(billet_buffer_text(&directory), base);
     ck_assert_str_eq(billet_json_string(facts, "workspace", ""), base);
@@ -291,6 +294,8 @@ reach(struct billet_driver_client *client, const struct billet_driver_call *call
       const struct billet_driver_call *bad, int operation, struct billet_error *error)
 {
     static const char *const argv[] = {"true", NULL};
+    const struct billet_driver_realize nowhere = {
+        .mode = BILLET_WORKSPACE_NONE, .root_fd = -1, .path = ""};
     struct billet_driver_lease lease = {0};
     struct billet_exec_result result;
     cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
@@ -323,8 +328,7 @@ reach(struct billet_driver_client *client, const struct billet_driver_call *call
     case BILLET_OPERATION_list:
         return billet_driver_list(client, bad, see, &seen, error);
     case BILLET_OPERATION_realize:
-        outcome = billet_driver_realize(client, bad, BILLET_WORKSPACE_NONE, -1, "", &directory,
-                                        &facts, error);
+        outcome = billet_driver_realize(client, bad, &nowhere, &directory, &facts, error);
         json_decref(facts);
         return outcome;
     case BILLET_OPERATION_exec:
@@ -591,9 +595,12 @@ START_TEST(calls_out_of_order_are_refused)
     ck_assert_int_eq(acquire(client, &call, &error), 0);
     ck_assert_int_eq(acquire(client, &call, &error), -BILLET_CLASS_INTERNAL);
     cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
-    ck_assert_int_eq(billet_driver_realize(client, &call, BILLET_WORKSPACE_OVERLAY, -1, "/",
-                                           &directory, NULL, &error),
-                     -BILLET_CLASS_CONFIG);
+    ck_assert_int_eq(
+        billet_driver_realize(client, &call,
+                              &(struct billet_driver_realize){
+                                  .mode = BILLET_WORKSPACE_OVERLAY, .root_fd = -1, .path = "/"},
+                              &directory, NULL, &error),
+        -BILLET_CLASS_CONFIG);
     ck_assert_str_eq(error.code, "unsupported_environment");
     ck_assert_int_eq(billet_driver_exec_signal(client, SIGTERM, 0, 0, &error),
                      -BILLET_CLASS_INTERNAL);

@@ -93,10 +93,10 @@ END_TEST
 static const char *
 judge(const char *line)
 {
-    static const char *const mounts[] = {"/usr", "/etc/ld.so.cache"};
+    static const char *const mounts[] = {"/usr", "/etc/ld.so.cache", "/run/a b\\c"};
     static char copy[512];
     snprintf(copy, sizeof(copy), "%s", line);
-    return sandbox_check_mount(copy, mounts, 2);
+    return sandbox_check_mount(copy, mounts, 3);
 }
 
 START_TEST(mounts_are_judged)
@@ -111,6 +111,11 @@ START_TEST(mounts_are_judged)
     ck_assert_str_eq(judge("2 1 8:1 /w /work rw,nosuid - ext4 x rw"), "nodev");
     ck_assert_str_eq(judge("2 1 8:1 /h /home ro,nosuid,nodev - ext4 x rw"), "only expected mounts");
     ck_assert_str_eq(judge("2 1 8:1 /h /usrx ro,nosuid,nodev - ext4 x rw"), "only expected mounts");
+    ck_assert_ptr_null(judge("2 1 8:1 /x /run/a\\040b\\134c ro,nosuid,nodev - ext4 x rw"));
+    ck_assert_str_eq(judge("2 1 8:1 /x /run/a\\040b\\134c rw,nosuid,nodev - ext4 x rw"),
+                     "read-only mounts");
+    ck_assert_str_eq(judge("2 1 8:1 /x /run/a\\040b ro,nosuid,nodev - ext4 x rw"),
+                     "only expected mounts");
     ck_assert_str_eq(judge("2 1"), "mounts");
 }
 END_TEST
