@@ -5,14 +5,8 @@
 takes_long
 own=$(($$ % 100000)) # so that no other run of this test is meant
 
-# The process of the host whose whole command line is "sleep $1".
-host_pid() {
-    for entry in /proc/[0-9]*/cmdline; do
-        [ "$(tr '\0' ' ' <"$entry" 2>/dev/null)" = "sleep $1 " ] || continue
-        entry=${entry%/cmdline}
-        echo "${entry#/proc/}"
-    done 2>/dev/null | head -n 1
-}
+# The process of the host whose last argument is this one.
+host_pid() { processes_with "$1" | head -n 1; }
 host_uid() { awk '/^Uid:/ {print $2}' "/proc/$1/status" 2>/dev/null; }
 
 for user in $users; do

@@ -6,16 +6,7 @@ takes_long
 
 own=$(($$ % 100000)) # so that no other run of this test is meant
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
-# Processes with this very argument anywhere on the machine, but for launch itself. Each is read once:
-# one that ends between two looks is none.
-running() {
-    for file in /proc/[0-9]*/cmdline; do
-        tr '\0' '\n' <"$file" 2>/dev/null | awk -v wanted="$1" '
-            /\/launch$/ { launch = 1 }
-            $0 == wanted { found = 1 }
-            END { if (found && !launch) print "one" }'
-    done 2>/dev/null | wc -l
-}
+running() { processes_with "$1" | wc -l; }
 
 for user in $users; do
     become $user

@@ -3,8 +3,7 @@
 # shellcheck disable=SC2154
 # billet key rotate, killed at system calls that change something, while secrets are read: every one opens
 # meanwhile and afterwards, and the next rotation completes. SECRET_CRASH_POINTS=all tries
-# each, and with SECRET_CRASH_CALLS=--every-call each system call whatever it does (make check-crash). A
-# point makes two keys, of which a keyring holds 256: no more than some 120 points in one go.
+# each, and with SECRET_CRASH_CALLS=--every-call each system call whatever it does (make check-crash).
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
 takes_long
 . "$top_srcdir/t/lib/verbs.sh"

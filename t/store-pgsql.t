@@ -74,6 +74,13 @@ billet secret verify
 is "$status/$stdout" "0/2 open, 0 do not" "all open under a new key"
 billet audit verify
 like "$status/$stdout" '^0/[1-9][0-9]* uses, head' "the chain of uses is whole"
+# A statement that fails with the row it was about: the server may log its parameters, and says the row.
+pgsql billet "ALTER DATABASE billet SET log_parameter_max_length_on_error = -1"
+pgsql billet "ALTER TABLE billet.secret_version ADD CONSTRAINT never CHECK (version < 3) NOT VALID"
+printf 'the-second-of-its-values' | isolated "$billet_program" secret rotate token >out 2>&1
+like "$(cat out)" '^billet: .*\[[a-z_]+\]' "SEC-88: a statement that fails is told"
+unlike "$(cat out)" 'Failing row|the-second' "SEC-88: without its row"
+pgsql billet "ALTER TABLE billet.secret_version DROP CONSTRAINT never"
 # In no form, neither in the server's files, its log among them, nor in what it dumps.
 if [ -x "$seek" ] && command -v pg_dump >/dev/null 2>&1; then
     mkdir "$scratch/sources"

@@ -69,6 +69,12 @@ check("a container's endpoint", client().get_secret_value(SecretId="z")["SecretS
 del os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"], os.environ["AWS_EC2_METADATA_DISABLED"]
 os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = address
 check("an instance's metadata", client().get_secret_value(SecretId="z")["SecretString"] == "1")
+os.environ.update(AWS_CONFIG_FILE=scratch + "/aws-config", AWS_PROFILE="quoted", AWS_EC2_METADATA_DISABLED="true")
+check("credential_process", client().get_secret_value(SecretId="z")["SecretString"] == "1")
 END
+# The program of t/vault-aws.t, with its words in quotes.
+cp "$top_srcdir/t/vault/key-maker" "key maker"
+chmod 0755 "key maker"
+printf '[profile quoted]\ncredential_process = "%s/key maker" %s 1\n' "$scratch" "'AKIDROOT'" >aws-config
 client_points "$address" "$scratch"
 done_testing

@@ -69,7 +69,9 @@ secret_access_key = @file:$here/root"
     section federated "profile = federated"
     section chained "profile = loop-1"
     section lost "profile = lost" "region = eu-test-1"
-    section process "profile = process" "region = eu-test-1"
+    for profile in process quoted sourced single-sign-on relative unclosed failing old untrusted; do
+        section "$profile" "profile = $profile" "region = eu-test-1"
+    done
     printf '[vault far]\ntype = aws\nregion = eu-test-1\naddress = http://aws.example\n%s\n' "$rooted"
     printf '[vault closed]\ntype = aws\nregion = eu-test-1\naddress = http://127.0.0.1:1\n%s\n' "$rooted"
 } >vaults.conf
@@ -187,8 +189,29 @@ source_profile = loop-2
 role_arn = arn:aws:iam::123456789012:role/other
 source_profile = loop-1
 [profile process]
+credential_process = $here/key-maker AKIDROOT 1
+[profile quoted]
+credential_process = "$here/key maker" 'AKIDROOT' 1
+[profile sourced]
+role_arn = arn:aws:iam::123456789012:role/other
+credential_source = Environment
+[profile single-sign-on]
+sso_session = work
+[profile relative]
+credential_process = key-maker AKIDROOT 1
+[profile unclosed]
+credential_process = "$here/key-maker
+[profile failing]
 credential_process = /bin/false
+[profile old]
+credential_process = $here/key-maker AKIDROOT 2
+[profile untrusted]
+credential_process = $here/anybodys AKIDROOT 1
 END
+# What it writes is as botocore reads it (t/vault-aws-client.t).
+cp "$top_srcdir/t/vault/key-maker" "$here/key-maker" && chmod 0755 "$here/key-maker"
+cp "$here/key-maker" "$here/key maker"
+cp "$here/key-maker" "$here/anybodys" && chmod 0757 "$here/anybodys"
 chmod 0644 "$HOME/.aws/credentials"
 resolves @vault:by-profile/team/key
 is "$status" 125 "a file of credentials that others can read"
@@ -204,8 +227,27 @@ resolves @vault:chained/team/key
 says 125 vault_config_invalid "profiles that go in a circle"
 resolves @vault:lost/team/key
 says 125 vault_config_invalid "a profile that is not there"
-resolves @vault:process/team/key
-says 125 vault_config_invalid "one that needs a program"
+gives @vault:process/team/key "$canary" "credential_process"
+gives @vault:quoted/team/key "$canary" "with words in quotes"
+resolves @vault:relative/team/key
+says 125 vault_config_invalid "a program without its path"
+resolves @vault:unclosed/team/key
+says 125 vault_config_invalid "a quote that is not closed"
+resolves @vault:failing/team/key
+says 125 vault_command_failed "a program that fails"
+resolves @vault:old/team/key
+says 125 vault_answer_invalid "an answer of another version"
+resolves @vault:untrusted/team/key
+says 125 path_untrusted "a program that others can replace"
+resolves @vault:sourced/team/key
+says 125 vault_config_invalid "credential_source without keys there"
+AWS_ACCESS_KEY_ID=AKIDROOT AWS_SECRET_ACCESS_KEY=root/Secret+Key
+export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
+gives @vault:sourced/team/key "$canary" "credential_source"
+like "$(tail -n 1 log)" '^GetSecretValue ASIAROLE ' "assumes the role by them"
+unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
+resolves @vault:single-sign-on/team/key
+says 125 vault_config_invalid "single sign-on is not followed"
 AWS_PROFILE=work
 export AWS_PROFILE
 gives @vault:auto/team/key "$canary" "AWS_PROFILE"

@@ -92,7 +92,9 @@ struct billet_aws_profile {
     char source_profile[129];
     char external_id[1225];
     char token_file[4096];
-    char unsupported[32]; /* the key of one that billet does not follow: credential_process, sso */
+    char credential_source[32]; /* Environment, Ec2InstanceMetadata, EcsContainer */
+    char credential_process[4096];
+    char unsupported[32]; /* the key of one that billet does not follow: sso_session, mfa_serial */
 };
 
 /* Of which profile is spoken when none is named. */
@@ -121,6 +123,19 @@ int billet_aws_from_container(const struct billet_vault *vault, int64_t deadline
                               struct billet_aws_key *key, struct billet_error *error);
 int billet_aws_from_instance(const struct billet_vault *vault, int64_t deadline_ns,
                              struct billet_aws_key *key, struct billet_error *error);
+
+/* The key that stands in an answer: AccessKeyId, SecretAccessKey, Expiration, and the session's
+ * token by its name there. Version, where it is said, is 1. */
+int billet_aws_take_json(const struct billet_vault *vault, const struct billet_secret *answer,
+                         const char *token_name, struct billet_aws_key *key,
+                         struct billet_error *error);
+
+/* ---- vault_aws_process.c ---- */
+
+/* What the program of a profile's credential_process writes; line is split as AWS's tools do. Codes
+ * of billet_vault_run, vault_config_invalid. */
+int billet_aws_from_process(const struct billet_vault *vault, const char *line, int64_t deadline_ns,
+                            struct billet_aws_key *key, struct billet_error *error);
 
 /* ---- vault_aws_failure.c ---- */
 

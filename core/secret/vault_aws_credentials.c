@@ -97,6 +97,30 @@ from_web_identity(const struct search *search, struct billet_aws_key *key,
 static int by_profile(const struct search *search, const char *name, int depth,
                       struct billet_aws_key *key, struct billet_error *error);
 
+static int from_container(const struct search *search, struct billet_aws_key *key,
+                          struct billet_error *error);
+static int from_instance(const struct search *search, struct billet_aws_key *key,
+                         struct billet_error *error);
+
+/* Who assumes a role of a profile with credential_source. */
+static int
+by_source(const struct search *search, const char *name, const char *source,
+          struct billet_aws_key *key, struct billet_error *error)
+{
+    int result = strcmp(source, "Environment") == 0    ? from_environment(search, key, error)
+                 : strcmp(source, "EcsContainer") == 0 ? from_container(search, key, error)
+                 : strcmp(source, "Ec2InstanceMetadata") == 0
+                     ? from_instance(search, key, error)
+                     : billet_vault_invalid(search->vault, error,
+                                            "profile '%.64s': credential_source is Environment, "
+                                            "EcsContainer or Ec2InstanceMetadata",
+                                            name);
+    return result <= 0
+               ? result
+               : billet_vault_invalid(search->vault, error,
+                                      "profile '%.64s': credential_source has no keys", name);
+}
+
 /* A role that the profile names: by a web identity, or by another profile. */
 static int
 by_role(const struct search *search, const char *name, const struct billet_aws_profile *profile,
@@ -108,10 +132,14 @@ by_role(const struct search *search, const char *name, const struct billet_aws_p
                                          .token_file = profile->token_file};
     struct billet_aws_key by = {0};
     int result = 0;
-    if (profile->token_file[0] == '\0') {
-        if (profile->source_profile[0] == '\0')
-            return billet_vault_invalid(search->vault, error,
-                                        "profile '%.64s' has role_arn and no source_profile", name);
+    if (profile->token_file[0] == '\0' && profile->source_profile[0] == '\0') {
+        if (profile->credential_source[0] == '\0')
+            return billet_vault_invalid(
+                search->vault, error,
+                "profile '%.64s' has role_arn and neither source_profile nor credential_source",
+                name);
+        result = by_source(search, name, profile->credential_source, &by, error);
+    } else if (profile->token_file[0] == '\0') {
         /* A profile that is its own source has the keys itself. */
         if (strcmp(profile->source_profile, name) == 0)
             result = by_profile(search, name, PROFILES_MAX, &by, error);
@@ -147,6 +175,9 @@ by_profile(const struct search *search, const char *name, int depth, struct bill
         *key = profile.key;
         key->source = "a profile";
         profile.key = (struct billet_aws_key){0};
+    } else if (profile.credential_process[0] != '\0') {
+        result = billet_aws_from_process(search->vault, profile.credential_process,
+                                         search->deadline_ns, key, error);
     } else if (profile.unsupported[0] != '\0') {
         result = billet_vault_invalid(search->vault, error,
                                       "profile '%.64s' has %s, which billet does not follow", name,

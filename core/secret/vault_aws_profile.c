@@ -117,9 +117,10 @@ take(struct text key, struct text value, void *context, struct billet_error *err
         {"source_profile", profile->source_profile, sizeof(profile->source_profile)},
         {"external_id", profile->external_id, sizeof(profile->external_id)},
         {"web_identity_token_file", profile->token_file, sizeof(profile->token_file)},
+        {"credential_source", profile->credential_source, sizeof(profile->credential_source)},
+        {"credential_process", profile->credential_process, sizeof(profile->credential_process)},
     };
-    static const char *const others[] = {"credential_process", "sso_session", "sso_start_url",
-                                         "credential_source", "mfa_serial"};
+    static const char *const others[] = {"sso_session", "sso_start_url", "mfa_serial"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         if (is(key, texts[i].key))
             return take_text(value, texts[i].to, texts[i].size, error);

@@ -208,9 +208,9 @@ billet_aws_assume_role(const struct billet_vault *vault, const char *region, int
 /* ---- JSON of a container or an instance -------------------------------------------------------
  */
 
-static int
-take_json(const struct billet_vault *vault, const struct billet_secret *answer,
-          struct billet_aws_key *key, struct billet_error *error)
+int
+billet_aws_take_json(const struct billet_vault *vault, const struct billet_secret *answer,
+                     const char *token_name, struct billet_aws_key *key, struct billet_error *error)
 {
     cleanup_wiped_json json_t *body = NULL;
     int result = billet_vault_http_json(vault, answer, &body, error);
@@ -218,11 +218,13 @@ take_json(const struct billet_vault *vault, const struct billet_secret *answer,
         return billet_error_wrap(error, "credentials from %s", key->source);
     const char *id = billet_json_string(body, "AccessKeyId", NULL);
     const char *secret = billet_json_string(body, "SecretAccessKey", NULL);
-    const char *token = billet_json_string(body, "Token", NULL);
+    const char *token = billet_json_string(body, token_name, NULL);
     const char *expires = billet_json_string(body, "Expiration", NULL);
+    const json_t *version = json_object_get(body, "Version");
     if (id == NULL || secret == NULL || strlen(id) >= sizeof(key->id) ||
         strcmp(billet_json_string(body, "Code", "Success"), "Success") != 0 ||
-        (token != NULL && strlen(token) > TOKEN_MAX))
+        (token != NULL && strlen(token) > TOKEN_MAX) ||
+        (version != NULL && json_integer_value(version) != 1))
         return invalid(vault, key->source, error);
     key->expires_s = expires != NULL ? parse_time(expires, strlen(expires)) : 0;
     if (expires != NULL && key->expires_s == 0)
@@ -338,7 +340,7 @@ billet_aws_from_container(const struct billet_vault *vault, int64_t deadline_ns,
         result =
             ask_near(vault, "GET", url, (const char *)header.bytes, deadline_ns, &answer, error);
     if (result == 0)
-        result = take_json(vault, &answer, key, error);
+        result = billet_aws_take_json(vault, &answer, "Token", key, error);
     return result < 0 ? billet_error_wrap(error, "the container's endpoint") : 0;
 }
 
@@ -397,6 +399,6 @@ billet_aws_from_instance(const struct billet_vault *vault, int64_t deadline_ns,
             ask_near(vault, "GET", url, (const char *)header.bytes, deadline_ns, &answer, error);
     }
     if (result == 0)
-        result = take_json(vault, &answer, key, error);
+        result = billet_aws_take_json(vault, &answer, "Token", key, error);
     return result < 0 ? billet_error_wrap(error, "the instance's metadata") : 0;
 }

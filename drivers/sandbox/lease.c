@@ -280,18 +280,28 @@ kill_one(int directory, const char *file, int64_t deadline_ns)
     return 0;
 }
 
+/* NULL with errno. */
+static DIR *
+list_entries(int directory)
+{
+    int fd = openat(directory, ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+    if (fd >= 0 && entries == NULL) {
+        int saved = errno;
+        close(fd);
+        errno = saved;
+    }
+    return entries;
+}
+
+/* How many are left, or -errno: that is not known. */
 static int
 kill_noted(int directory, int64_t deadline_ns)
 {
-    int copy = dup(directory);
-    cleanup_dir DIR *entries = copy >= 0 ? fdopendir(copy) : NULL;
+    cleanup_dir DIR *entries = list_entries(directory);
     int left = 0;
-    if (entries == NULL) {
-        if (copy >= 0)
-            close(copy);
-        return 1; /* not known */
-    }
-    rewinddir(entries);
+    if (entries == NULL)
+        return -errno;
     struct dirent *entry;
     while ((entry = readdir(entries)) != NULL) {
         if (strncmp(entry->d_name, NOTE_PREFIX, strlen(NOTE_PREFIX)) != 0)
@@ -317,6 +327,9 @@ sandbox_lease_stop(int directory_fd, const struct billet_cgroup *group, int64_t 
         left = billet_cgroup_count(group);
     if (left == 0)
         return 0;
+    if (left < 0)
+        return billet_fail_errno(error, BILLET_CLASS_UNAVAILABLE, "lease_cleanup_failed", -left,
+                                 "cannot read which processes the lease has");
     return billet_fail(error, BILLET_CLASS_TIMEOUT, "sandbox_processes_left",
                        "%d processes of the lease could not be killed", left);
 }
@@ -545,14 +558,9 @@ remove_directory(int site, const char *id)
     cleanup_fd int directory = openat(site, id, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (directory < 0)
         return errno == ENOENT ? 0 : -errno;
-    int copy = dup(directory);
-    cleanup_dir DIR *entries = copy >= 0 ? fdopendir(copy) : NULL;
-    if (entries == NULL) {
-        if (copy >= 0)
-            close(copy);
-        return -EIO;
-    }
-    rewinddir(entries);
+    cleanup_dir DIR *entries = list_entries(directory);
+    if (entries == NULL)
+        return -errno;
     struct dirent *entry;
     while ((entry = readdir(entries)) != NULL)
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)

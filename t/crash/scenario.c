@@ -274,20 +274,32 @@ judge_ending(struct place *place, const struct group *group, const struct crash_
         complain_of_ending(place, "has the wrong exit status", status);
 }
 
+/* Whether a lease may be held afterwards: the scenario's own, or one whose changes a fault kept
+ * from coming back, which is said. */
+static bool
+may_hold(const struct place *place, const struct group *group)
+{
+    if (group->scenario->holds || group->fault == NULL)
+        return group->scenario->holds;
+    char *text = place_output(place, 1);
+    bool said = text != NULL && strstr(text, " is held: 'billet pull' tries again") != NULL;
+    free(text);
+    return said;
+}
+
 /* billet that lives must have ended its lease, or recorded that it could not. */
 static void
-judge_lease(struct place *place, const struct group *group)
+judge_lease(struct place *place, const struct group *group, bool may)
 {
     char id[64] = "", state[32] = "";
     int live = place_live_leases(place, id, sizeof(id), state, sizeof(state));
-    if (live > 0 && strcmp(state, "releasing") != 0 &&
-        !(group->scenario->holds && strcmp(state, "retained") == 0) &&
+    if (live > 0 && strcmp(state, "releasing") != 0 && !(may && strcmp(state, "retained") == 0) &&
         group->scenario->before != SCENARIO_ABANDONED)
         place_complain(place, "billet ended and left lease %s %s", id, state);
 }
 
 static void
-reap_and_end(struct place *place, const struct group *group)
+reap_and_end(struct place *place, const struct group *group, bool may)
 {
     char id[64] = "", state[32] = "";
     /* After a fault the reaper may have been told to wait a little. */
@@ -298,8 +310,7 @@ reap_and_end(struct place *place, const struct group *group)
     place_must_run(place, reap_now);
     int live = place_live_leases(place, id, sizeof(id), state, sizeof(state));
     /* One that could not be taken up is kept, beside the one that the run made instead. */
-    for (int i = 0; i < 2 && live > 0 && group->scenario->holds && strcmp(state, "retained") == 0;
-         i++) {
+    for (int i = 0; i < 2 && live > 0 && may && strcmp(state, "retained") == 0; i++) {
         const char *const end[] = {"lease", "destroy", id, NULL};
         if (!place_must_run(place, end))
             return;
@@ -344,7 +355,7 @@ group_measure(struct place *place, const struct group *group)
     }
     if (outcome.timed_out || !WIFEXITED(outcome.status) || WEXITSTATUS(outcome.status) != 0)
         complain_of_ending(place, "fails without any fault", outcome.status);
-    reap_and_end(place, group);
+    reap_and_end(place, group, group->scenario->holds);
     place_check_processes(place, PATIENCE_MS);
     return place->complaint[0] != '\0' ? -1 : outcome.count;
 }
@@ -365,9 +376,10 @@ group_try(struct place *place, const struct group *group, long ordinal, bool dee
         else
             judge_ending(place, group, outcome);
     }
+    bool may = may_hold(place, group);
     if (group->victim != VICTIM_BILLET && place->complaint[0] == '\0')
-        judge_lease(place, group);
-    reap_and_end(place, group);
+        judge_lease(place, group, may);
+    reap_and_end(place, group, may);
     place_check_processes(place, PATIENCE_MS);
     place_check_labelled(place, PATIENCE_MS);
     place_check_mounts(place);

@@ -41,6 +41,18 @@ is() {
     fi
 }
 
+# processes_with ARGUMENT: of the whole machine, those that have it among theirs, one pid a line; launch
+# and what looks for it are none of them.
+processes_with() {
+    # In brackets it does not find the argument of grep itself.
+    grep -lzx -e "[${1%"${1#?}"}]${1#?}" /proc/[0-9]*/cmdline 2>/dev/null | while IFS=/ read -r _ _ pid _; do
+        case $(tr '\0' '\n' 2>/dev/null <"/proc/$pid/cmdline") in
+        '' | */launch*) ;;
+        *) echo "$pid" ;;
+        esac
+    done 2>/dev/null
+}
+
 [ -f "$builddir/.libs/driver_sandbox.so" ] || skip_all "driver sandbox is not built"
 command -v bwrap >/dev/null 2>&1 || skip_all "bubblewrap is not installed"
 place=$(mktemp -d "${TMPDIR:-/tmp}/billet-sandbox.XXXXXX") || exit 1

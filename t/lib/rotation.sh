@@ -19,22 +19,52 @@ read_for_ever() {
     echo "$reads" >"$scratch/reads"
 }
 
+# A keyring with one key, and six secrets of two versions under it; those of the keyring before go.
+new_keyring() {
+    if [ "$keyrings" -gt 0 ]; then
+        for name in $secrets; do
+            billet secret rm "$name"
+            [ "$status" = 0 ] || fail "$name stays: $stderr"
+        done
+        rm "$tap_base/keyring"
+    fi
+    keyrings=$((keyrings + 1))
+    billet key init
+    [ "$status" = 0 ] || fail "no keyring is made: $stderr"
+    first=$stdout
+    for name in $secrets; do
+        printf 'the value of %s, %d' "$name" "$keyrings" >"$scratch/value.$name"
+        billet secret set "$name" --from-file "$scratch/value.$name"
+        printf 'the second value of %s, %d' "$name" "$keyrings" >"$scratch/value.$name"
+        isolated "$billet_program" secret rotate "$name" <"$scratch/value.$name" >/dev/null 2>&1
+    done
+}
+
+# What holds when nobody reads any more.
+end_keyring() {
+    : >"$scratch/enough"
+    wait "$reader"
+    rm "$scratch/enough"
+    all_reads=$((all_reads + $(cat "$scratch/reads")))
+    billet key list --json
+    is "$(grep -c '"state": "active"' "$scratch/stdout")" 1 "keyring $keyrings: one key is active"
+    unlike "$(grep -B 3 '"state": "active"' "$scratch/stdout")" "$first" "which is not the first"
+    billet secret verify
+    is "$stdout" "12 open, 0 do not" "every secret opens"
+}
+
 # rotation_crashes POINTS [--every-call]: the calls that change something, or with the option all system
-# calls, are numbered, and so many of them, spread evenly, are points; "all": each.
+# calls, are numbered, and so many of them, spread evenly, are points; "all": each. A point makes two keys,
+# of which a keyring holds 256: after a hundred points another takes its place.
 rotation_crashes() {
     crash_at=$top_builddir/t/crash-at
     [ -x "$crash_at" ] || skip_all "needs t/crash-at, which make check builds"
     # The search for leaks cannot work beside a tracer.
     traced=
     [ -z "${BILLET_SANITIZERS:-}" ] || traced="env ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
-    billet key init
-    first=$stdout
-    for name in s1 s2 s3 s4 s5 s6; do
-        printf 'the value of %s' "$name" >"$scratch/value.$name"
-        billet secret set "$name" --from-file "$scratch/value.$name"
-        printf 'the second value of %s' "$name" >"$scratch/value.$name"
-        isolated "$billet_program" secret rotate "$name" <"$scratch/value.$name" >/dev/null 2>&1
-    done
+    secrets="s1 s2 s3 s4 s5 s6"
+    keyrings=0 all_reads=0
+    new_keyring
     tap_run isolated $traced "$crash_at" count ${2:+"$2"} "$billet_program" key rotate
     like "$stdout" '^ended with 0 after [1-9][0-9]*$' "a rotation that nobody disturbs"
     calls=${stdout##* }
@@ -43,8 +73,15 @@ rotation_crashes() {
     point=$((1 + $$ % step))
     read_for_ever &
     reader=$!
-    kills=0
+    kills=0 points=0
     while [ "$point" -le "$calls" ]; do
+        if [ "$points" -gt 0 ] && [ $((points % 100)) -eq 0 ]; then
+            end_keyring
+            new_keyring
+            read_for_ever &
+            reader=$!
+        fi
+        points=$((points + 1))
         tap_run isolated $traced "$crash_at" "$point" ${2:+"$2"} "$billet_program" key rotate
         killed=$stdout
         case $killed in
@@ -61,16 +98,10 @@ rotation_crashes() {
         [ "$(grep -c '"state": "decrypt"' "$scratch/stdout")" = 0 ] || fail "$killed, point $point: it does not complete"
         point=$((point + step))
     done
-    : >"$scratch/enough"
-    wait "$reader"
+    end_keyring
     ok "killed at $kills points of $calls" test "$kills" -ge 3
     is "$(head -n 5 "$scratch/failed-reads" 2>/dev/null)" "" "no read failed meanwhile"
-    ok "of $(cat "$scratch/reads")" test "$(cat "$scratch/reads")" -gt "$kills"
-    billet key list --json
-    is "$(grep -c '"state": "active"' "$scratch/stdout")" 1 "one key is active"
-    unlike "$(grep -B 3 '"state": "active"' "$scratch/stdout")" "$first" "which is not the first"
-    billet secret verify
-    is "$stdout" "12 open, 0 do not" "every secret opens"
+    ok "of $all_reads" test "$all_reads" -gt "$kills"
     billet audit verify
     is "$status" 0 "and every read is on record"
 }

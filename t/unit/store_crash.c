@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Processes that die at any moment, and many that write at once. */
 #include "store_fixture.h"
+#include "stride.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -95,6 +96,7 @@ START_TEST(nothing_acknowledged_is_lost_whenever_a_writer_is_killed)
 {
     char id[BILLET_UUID_SIZE];
     int from, count = 0;
+    const int kills = KILLS / unit_stride();
     struct billet_store *store = fixture_open();
     srandom(20261120);
     /* How long it takes to begin, and how long a life is, on this machine and this engine. */
@@ -106,7 +108,7 @@ START_TEST(nothing_acknowledged_is_lost_whenever_a_writer_is_killed)
     wait_for_acknowledgement(from);
     int64_t life = billet_clock_monotonic() - opened;
     end_writer(store, child, from);
-    for (int i = 0; i < KILLS; i++) {
+    for (int i = 0; i < kills; i++) {
         child = start_writer(&from);
         if (i % 2 == 0) {
             sleep_up_to(opened - begun);
@@ -116,7 +118,7 @@ START_TEST(nothing_acknowledged_is_lost_whenever_a_writer_is_killed)
         }
         count += end_writer(store, child, from);
     }
-    ck_assert_int_ge(count, KILLS / 2);
+    ck_assert_int_ge(count, kills / 2);
     fixture_check_clean(store);
     /* A dead process holds no lock. */
     cycle(store, -1);
