@@ -125,7 +125,7 @@ clone_assets(const struct sandbox_assets *assets, int trees[BILLET_ASSETS_MAX], 
 static void
 place_assets(const struct sandbox_assets *assets, const int trees[BILLET_ASSETS_MAX], int report)
 {
-    char place[sizeof(SANDBOX_STAGE_ASSETS) + 16];
+    char place[sizeof(SANDBOX_STAGE_ASSETS) + 24];
     if (assets->count > 0 && mkdir(SANDBOX_STAGE_ASSETS, 0755) < 0)
         fail(report, STEP_ASSETS);
     for (size_t i = 0; i < assets->count; i++) {
