@@ -51,6 +51,9 @@ billet run -e far --timeout 500ms -- sleep 4731
 is "$status" 124 "a command at its time limit"
 ok "nothing of it is left" sh -c '! pgrep -fx "sleep 4731"'
 
+isolated "$billet_program" run -e far -- sh -c 'yes; echo $? >"$1"' sh "$far/yes" 2>/dev/null | head -n 1 >"$scratch/line"
+is "$(cat "$scratch/line")/$(cat "$far/yes")" y/141 "a command whose output nobody reads any more meets a closed pipe"
+
 billet run -e placed -- sh -c 'pwd; echo made >here'
 is "$stdout" "$far/place" "in place, a command starts in the directory on the host"
 is "$(cat "$far/place/here")" made "and what it writes is there"

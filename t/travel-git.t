@@ -234,4 +234,52 @@ case $ways in
     ;;
 *) skip 2 "needs the sandbox" ;;
 esac
+
+# ---- an ordinary user, and a workspace of another one ----
+own_git() { git -c safe.directory='*' -C "$work" "$@"; }
+as_user_git_run() { as_user billet run -e sandbox -w "$work" --workspace-mode "$way" -- sh -c "$1"; }
+if ! is_root; then
+    skip 1 "all of the above was as an ordinary user"
+elif ! user_ready || ! as_user billet run -e sandbox -- true || [ "$status" -ne 0 ]; then
+    skip 1 "an ordinary user can have no sandbox here"
+else
+    install -o "$tap_uid" -g "$tap_uid" -m 0644 "$scratch/home/.gitconfig" "$user_scratch/home/.gitconfig"
+    HOME=$user_scratch/home
+    work=$user_scratch/work
+    for way in ${ways%ssh}; do
+        rm -rf "$work"
+        as_user git init -q "$work"
+        as_user sh -c "cd $work && $(commit first a)"
+        as_user_git_run "$(commit there b)"
+        is "$status/$(own_git log --format='%s %an' | tr '\n' ,)/$(as_user git -C "$work" status --porcelain)" \
+            "0/there Ada,first Ada,/" "user, $way: commits come back to one's own repository"
+        is "$(find "$work" ! -uid "$tap_uid")" "" "user, $way: all of it is the user's"
+        as_user_git_run "git log --format=%s; git branch side; echo x >>a; git commit -qam again; exit 3"
+        is "$status/$stdout" "3/there
+first" "user, $way: also of a command that fails"
+        is "$(own_git log -1 --format=%s)" again "user, $way: with its commit"
+    done
+    # Git itself would not touch it: dubious ownership. Files are read, nothing of it is run.
+    way=copy
+    chown -R 0:0 "$work"
+    chmod -R u=rwX,go=rX "$work"
+    printf '#!/bin/sh\ntouch %s/executed\n' "$user_scratch" >"$work/.git/hooks/post-commit"
+    chmod 755 "$work/.git/hooks/post-commit"
+    own_git config core.fsmonitor "touch $user_scratch/executed"
+    before=$(own_git rev-parse HEAD)
+    as_user_git_run 'git log -1 --format=%s; git status --porcelain'
+    is "$(echo "$stdout" | head -n 1)" again "another's repository can be read by whom its files let"
+    as_user_git_run "git -c user.name=T -c user.email=t@x commit -q --allow-empty -m theirs"
+    is "$status/$(own_git rev-parse HEAD)" "125/$before" "it takes no commit of who may not write there"
+    not_ok "nothing that its settings name was run" test -e "$user_scratch/executed"
+    own_git config --unset core.fsmonitor
+    ok "and it is sound" own_git fsck --strict --no-dangling
+    chmod -R a+rwX "$work"
+    as_user_git_run "git -c user.name=T -c user.email=t@x commit -q --allow-empty -m theirs"
+    is "$status/$(own_git log -1 --format='%s %an')" "0/theirs T" "where everybody may write, it does"
+    as_user billet lease list --json
+    for lease in $(echo "$stdout" | grep -Eo '"id": *"[^"]*"' | cut -d'"' -f4); do
+        as_user billet lease destroy "$lease"
+    done
+fi
 done_testing

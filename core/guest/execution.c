@@ -441,6 +441,17 @@ begin_kill(struct guest_execution *execution)
     execution->give_up_at = execution->kill_at + KILL_NS;
 }
 
+static void
+end_output(struct guest_execution *execution, int which)
+{
+    if (execution->ended[which])
+        return;
+    execution->ended[which] = true;
+    if (!execution->pty || execution->reaped)
+        close_fd(&execution->output[which]);
+    say(execution, BILLET_GUEST_EOF, (uint16_t)(which + 1), NULL, 0);
+}
+
 int
 guest_execution_take(struct guest_execution *execution, const struct billet_guest_frame *frame)
 {
@@ -448,7 +459,13 @@ guest_execution_take(struct guest_execution *execution, const struct billet_gues
     case BILLET_GUEST_DATA:
         return take_data(execution, frame);
     case BILLET_GUEST_EOF:
-        if (frame->stream != 0 || execution->input_ended)
+        /* Nobody reads it any more: the command meets a closed pipe, as it would there. */
+        if (frame->stream != 0) {
+            if (!execution->pty)
+                end_output(execution, frame->stream - 1);
+            return 0;
+        }
+        if (execution->input_ended)
             return -1;
         execution->input_ended = true;
         return 0;
@@ -483,17 +500,6 @@ guest_execution_take(struct guest_execution *execution, const struct billet_gues
 
 /* ---- streams
  * --------------------------------------------------------------------------------------- */
-
-static void
-end_output(struct guest_execution *execution, int which)
-{
-    if (execution->ended[which])
-        return;
-    execution->ended[which] = true;
-    if (!execution->pty || execution->reaped)
-        close_fd(&execution->output[which]);
-    say(execution, BILLET_GUEST_EOF, (uint16_t)(which + 1), NULL, 0);
-}
 
 static void
 read_output(struct guest_execution *execution, int which)

@@ -168,8 +168,11 @@ pass_on(struct remote *remote, int which)
     if (remote->out[which] >= 0)
         put = ssh_stream_put(remote->out[which], remote->own_out[which], arrival->bytes + at, part);
     if (put < 0) {
-        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
             drop_fd(&remote->out[which], &remote->own_out[which]);
+            ssh_guest_send(remote->guest, BILLET_GUEST_EOF, (uint16_t)(which + 1),
+                           remote->channel.number, NULL, 0);
+        }
         return;
     }
     uint8_t credit[4];

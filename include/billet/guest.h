@@ -47,8 +47,8 @@ extern "C" {
 #define BILLET_GUEST_CANCEL 20  /* client: SIGTERM, and after the command's kill_after the kill */
 #define BILLET_GUEST_CLOSE 21   /* client, ends the channel: the kill at once, no EXIT comes */
 #define BILLET_GUEST_DATA 24    /* both: bytes of the stream */
-#define BILLET_GUEST_EOF 25     /* both: no more of it */
-#define BILLET_GUEST_CREDIT 26  /* both: uint32 bytes of the stream that were taken */
+#define BILLET_GUEST_EOF 25 /* both: no more of it; of 1 and 2 from the client: nobody reads it */
+#define BILLET_GUEST_CREDIT 26 /* both: uint32 bytes of the stream that were taken */
 
 #define BILLET_GUEST_CAN_EXEC 0x1u
 #define BILLET_GUEST_CAN_PTY 0x2u

@@ -556,5 +556,5 @@ main(void)
     tcase_add_test(back, what_root_brings_belongs_to_the_owner);
     suite_add_tcase(suite, there);
     suite_add_tcase(suite, back);
-    return run_suite(suite);
+    return run_git_suite(suite);
 }

@@ -378,5 +378,5 @@ main(void)
     tcase_add_test(killed, a_run_killed_at_any_point_is_completed_or_never_was);
     suite_add_tcase(suite, hostile);
     suite_add_tcase(suite, killed);
-    return run_suite(suite);
+    return run_git_suite(suite);
 }

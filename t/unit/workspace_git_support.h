@@ -54,7 +54,8 @@ set_up_git(void)
     unsetenv("XDG_CONFIG_HOME");
     make_file(at("home/.gitconfig"), "[user]\n\tname = Ada\n\temail = ada@example.org\n"
                                      "[init]\n\tdefaultBranch = main\n[protocol \"file\"]\n"
-                                     "\tallow = always\n");
+                                     "\tallow = always\n[gc]\n\tauto = 0\n"
+                                     "[maintenance]\n\tauto = false\n[core]\n\tfsync = none\n");
 }
 
 static void UNUSED
@@ -212,13 +213,37 @@ assert_sound(void)
     ck_assert_msg(access(at("work/.git/index.lock"), F_OK) != 0, "a lock is left");
 }
 
-/* A repository with two commits. */
+/* A repository with two commits, in the directory $1; made once and copied: a dozen calls of git
+ * for each test would take longer than what is tested. */
+#define MODEL_SCRIPT                                                                           \
+    "export HOME=/nonexistent GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null"               \
+    " GIT_AUTHOR_NAME=Ada GIT_AUTHOR_EMAIL=ada@example.org"                                    \
+    " GIT_COMMITTER_NAME=Ada GIT_COMMITTER_EMAIL=ada@example.org;"                             \
+    " umask 022; cd \"$1\" && git init -q -b main && echo one >a && echo two >b && mkdir d &&" \
+    " echo three >d/c && chmod 755 b && ln -s a link && git add . && git commit -qm first &&"  \
+    " echo more >>a && git commit -qam second && git tag v1 HEAD~1 && git branch side HEAD~1"
+
+static char model[64];
+
 static void UNUSED
 make_repository(void)
 {
-    sh("cd work && git init -q && echo one >a && echo two >b && mkdir d && echo three >d/c &&"
-       " chmod 755 b && ln -s a link && git add . && git commit -qm first && echo more >>a &&"
-       " git commit -qam second && git tag v1 HEAD~1 && git branch side HEAD~1");
+    sh("cp -a %s/. work/ && git -C work update-index -q --refresh", model);
+}
+
+/* Run the tests, each in a process of its own, beside one model. */
+static int UNUSED
+run_git_suite(Suite *suite)
+{
+    const char *where = getenv("TMPDIR");
+    char command[2048];
+    snprintf(model, sizeof(model), "%.40s/billet-ws-XXXXXX", where != NULL ? where : "/tmp");
+    if (mkdtemp(model) == NULL)
+        return 99;
+    snprintf(command, sizeof(command), "set -- %s; %s", model, MODEL_SCRIPT);
+    int status = chmod(model, 0755) == 0 && system(command) == 0 ? run_suite(suite) : 99;
+    remove_tree(model);
+    return status;
 }
 
 #endif
