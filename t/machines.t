@@ -5,6 +5,7 @@
 # one cleans up after the other, and what only one can reach waits for it. A machine here is a host
 # name, a machine id and a boot id of its own.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+takes_long sanitizers
 . "$top_srcdir/t/lib/verbs.sh"
 . "$top_srcdir/t/lib/pgsql.sh"
 need_billet
