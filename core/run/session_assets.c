@@ -499,6 +499,7 @@ ask_driver(struct billet_session *session, struct billet_error *error)
 {
     cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
     cleanup_json json_t *facts = NULL;
+    billet_session_fill_identity(session);
     return session->assets.directory != NULL
                ? 0
                : billet_session_ask_driver(session, BILLET_WORKSPACE_NONE, -1, NULL, &directory,
