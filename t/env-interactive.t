@@ -33,6 +33,8 @@ expect print [line]:
 send nothing
 expect stdout: 
 send
+expect record: 
+send
 expect a reference: @secret:NAME
 expect token: 
 send plain text

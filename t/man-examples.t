@@ -10,7 +10,9 @@ need_billet
 need make
 
 project=$scratch/project
-mkdir "$scratch/bin" "$project"
+mkdir -p "$scratch/bin" "$project" "$scratch/home/kit"
+printf '#!/bin/sh\necho built by the kit\n' >"$scratch/home/kit/build"
+chmod 0755 "$scratch/home/kit/build"
 printf 'all:\n\t@echo built\ncheck: all\n\t@echo checked\n' >"$project/Makefile"
 printf '#!/bin/sh\necho tested\n' >"$project/test.sh"
 chmod 0755 "$project/test.sh"
@@ -38,10 +40,10 @@ export PATH
 try() {
     status=0
     if [ -s "$scratch/dialogue" ]; then
-        (cd "$project" && timeout 60 "$top_builddir/t/lib/on-terminal" "$scratch/dialogue" /bin/sh -e "$1") \
+        (cd "$project" && HOME=$scratch/home timeout 60 "$top_builddir/t/lib/on-terminal" "$scratch/dialogue" /bin/sh -e "$1") \
             </dev/null >"$scratch/stdout" 2>"$scratch/stderr" || status=$?
     else
-        (cd "$project" && timeout 60 sh -e "$1") </dev/null >"$scratch/stdout" 2>"$scratch/stderr" || status=$?
+        (cd "$project" && HOME=$scratch/home timeout 60 sh -e "$1") </dev/null >"$scratch/stdout" 2>"$scratch/stderr" || status=$?
     fi
 }
 # tried SCRIPT WANTED NAME: it ended with one of the statuses WANTED.
