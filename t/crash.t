@@ -13,7 +13,7 @@ need_billet
 need_campaign
 
 points=${CRASH_POINTS:-500}
-faults=${CRASH_FAULTS:-150}
+faults=${CRASH_FAULTS:-60}
 if [ -n "${BILLET_SANITIZERS:-}" ] && [ -z "${CRASH_POINTS:-}" ]; then
     # Each process starts many times slower there.
     points=100 faults=40

@@ -49,6 +49,17 @@ y" "so that the command can change that file"
 else
     skip 4 "needs root, an overlay and user namespaces"
 fi
+if is_root && user_ready && as_user unshare --user --map-root-user true 2>/dev/null; then
+    mkdir "$user_scratch/theirs"
+    echo read >"$user_scratch/theirs/file"
+    as_user billet run -e sandbox -w "$user_scratch/theirs" --workspace-mode copy -- cat file
+    is "$status/$stdout/$stderr" 0/read/ "a tree that its user can only read may be copied, and come back unchanged"
+    as_user billet run -e sandbox -w "$user_scratch/theirs" --workspace-mode copy -- sh -c 'echo x >new'
+    like "$status/$stderr" '^125/billet: cannot bring the changes back .*Permission denied' "what was changed there cannot"
+    is "$(ls -A "$user_scratch/theirs")" file "and nothing is left in it"
+else
+    skip 3 "needs root and user namespaces"
+fi
 
 for mode in $modes; do
     rm -rf "$work"

@@ -89,10 +89,15 @@ billet_stage_open(struct billet_stage *stage, const struct billet_root *root, in
         billet_stage_discard(stage);
     }
     stage->in_workspace = true;
-    if (open_in(stage, root->fd, true) != 0)
-        return billet_error_errno(error, 0, "io_failed", errno,
-                                  "cannot make a directory in the workspace");
-    return finish_open(stage, root, error);
+    if (open_in(stage, root->fd, true) == 0)
+        return finish_open(stage, root, error);
+    int why = errno;
+    /* One that this user may only read: what comes back may well be that nothing changed. */
+    stage->in_workspace = false;
+    if ((why == EACCES || why == EROFS) && state_fd >= 0 && open_in(stage, state_fd, true) == 0)
+        return finish_open(stage, root, error);
+    return billet_error_errno(error, 0, "io_failed", why,
+                              "cannot make a directory in the workspace");
 }
 
 int
