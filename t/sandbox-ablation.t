@@ -3,7 +3,7 @@
 # A test of the tests: without one protection some attempt succeeds, and the self-check inside the
 # sandbox refuses the command. "+": further layers that hide the gap are off as well.
 . "${top_srcdir:-.}/t/escape/setup.sh"
-takes_long
+takes_long sanitizers
 driver=driver_sandbox_ablation.so
 user=${users%% *}
 

@@ -3,7 +3,7 @@
 # A sandbox under load: thousands of forks, daemons and commands, in bounded time, nothing left.
 # SANDBOX_LOAD=N makes it N times as much (for a nightly run).
 . "${top_srcdir:-.}/t/escape/setup.sh"
-takes_long
+takes_long sanitizers
 times=${SANDBOX_LOAD:-1}
 mark=burden$$
 

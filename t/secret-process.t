@@ -5,6 +5,7 @@
 # none traces them. And what billet does where memory cannot be locked.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
 . "$top_srcdir/t/lib/verbs.sh"
+[ -z "${BILLET_SANITIZERS:-}" ] || skip_all "sanitizers look into their own process, and lock no memory"
 need_billet
 need_user
 cd "$user_scratch" || exit 1

@@ -121,7 +121,8 @@ grow() {
     tap_job=$!
     peak=0
     while kill -0 "$tap_job" 2>/dev/null; do
-        for tap_pid in $(pgrep -x billet) $(pgrep -x billet-driver-h); do
+        tap_billet=$(pgrep -P $$ -x billet)
+        for tap_pid in $tap_billet $(pgrep -P "${tap_billet:-0}" -x billet-driver-h); do
             tap_size=$(sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\).*/\1/p' "/proc/$tap_pid/status" 2>/dev/null)
             [ "${tap_size:-0}" -le "$peak" ] || peak=$tap_size
         done
@@ -130,7 +131,11 @@ grow() {
 }
 grow head -c 10000000000 /dev/zero
 is "$(tr -d ' ' <"$scratch/count")" 400000000 "SEC-53: output without end is passed on"
-ok "SEC-53: in bounded memory ($peak KiB)" test "$peak" -lt 65536
+if [ -z "${BILLET_SANITIZERS:-}" ]; then
+    ok "SEC-53: in bounded memory ($peak KiB)" test "$peak" -gt 0 -a "$peak" -lt 65536
+else
+    skip 1 "sanitizers have memory of their own"
+fi
 listen() { # a host of our own words on port 2 of the gate: SCRIPT
     nsenter -t "$gate" -n python3 - "$1" "$((port + 1))" <<'END' &
 import os, socket, sys, time
