@@ -3,6 +3,7 @@
 # shellcheck disable=SC2154,SC2016
 # billet config check and show: places of mistakes, precedence, origins.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+seeks_leaks
 . "$top_srcdir/t/lib/verbs.sh"
 need_billet
 cd "$scratch" || exit 1

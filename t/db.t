@@ -3,6 +3,7 @@
 # shellcheck disable=SC2154
 # billet db status and check.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+seeks_leaks
 . "$top_srcdir/t/lib/verbs.sh"
 need_billet
 mkdir "$scratch/work" && cd "$scratch/work" || exit 1

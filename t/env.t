@@ -4,6 +4,7 @@
 # billet env: create, list, show, edit, probe, archive, delete; tenants; which environment a run gets;
 # variables and the provision command of an environment.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+seeks_leaks
 . "$top_srcdir/t/lib/verbs.sh"
 need_billet
 need_fake

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What --json and --status-fd print is what billet-json(7) says.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+seeks_leaks
 need_billet
 page=$top_srcdir/man/billet-json.7
 

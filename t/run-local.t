@@ -3,6 +3,7 @@
 # shellcheck disable=SC2154,SC2016
 # billet run in the local environment: streams, exit status, what the command gets, what is recorded.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+seeks_leaks
 . "$top_srcdir/t/lib/verbs.sh"
 need_billet
 mkdir "$scratch/work" && cd "$scratch/work" || exit 1

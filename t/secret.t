@@ -4,6 +4,7 @@
 # billet key and billet secret: values in, references out, bindings, states, records; and what each
 # refusal is called.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+seeks_leaks
 . "$top_srcdir/t/lib/verbs.sh"
 need_billet
 need_fake

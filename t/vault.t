@@ -5,6 +5,7 @@
 # which t/vault-client.t shows that the service's own client works). What each refusal is called, and
 # that nothing a provider or a program says gets out.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
+seeks_leaks
 . "$top_srcdir/t/lib/verbs.sh"
 . "$top_srcdir/t/lib/canary.sh"
 . "$top_srcdir/t/lib/vault.sh"

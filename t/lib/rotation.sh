@@ -59,13 +59,10 @@ end_keyring() {
 rotation_crashes() {
     crash_at=$top_builddir/t/crash-at
     [ -x "$crash_at" ] || skip_all "needs t/crash-at, which make check builds"
-    # The search for leaks cannot work beside a tracer.
-    traced=
-    [ -z "${BILLET_SANITIZERS:-}" ] || traced="env ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0"
     secrets="s1 s2 s3 s4 s5 s6"
     keyrings=0 all_reads=0
     new_keyring
-    tap_run isolated $traced "$crash_at" count ${2:+"$2"} "$billet_program" key rotate
+    tap_run isolated "$crash_at" count ${2:+"$2"} "$billet_program" key rotate
     like "$stdout" '^ended with 0 after [1-9][0-9]*$' "a rotation that nobody disturbs"
     calls=${stdout##* }
     [ "$1" = all ] && step=1 || step=$(((calls + $1 - 1) / $1))
@@ -82,7 +79,7 @@ rotation_crashes() {
             reader=$!
         fi
         points=$((points + 1))
-        tap_run isolated $traced "$crash_at" "$point" ${2:+"$2"} "$billet_program" key rotate
+        tap_run isolated "$crash_at" "$point" ${2:+"$2"} "$billet_program" key rotate
         killed=$stdout
         case $killed in
         "killed at "*) kills=$((kills + 1)) ;;
