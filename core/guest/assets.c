@@ -38,23 +38,15 @@ struct cache {
 
 /* ---- the cache ---------------------------------------------------------------------------- */
 
-static int
-failed(struct billet_error *error, const char *what, const char *path)
-{
-    bool full = errno == ENOSPC || errno == EDQUOT;
-    return billet_error_errno(error, 0, full ? "workspace_full" : "io_failed", errno,
-                              "cannot %s %s", what, path);
-}
-
 /* A directory of ours that nobody else can enter. */
 static int
 make_private(const char *path, struct billet_error *error)
 {
     struct stat status;
     if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return failed(error, "make", path);
+        return guest_failed(error, "make", path);
     if (lstat(path, &status) != 0)
-        return failed(error, "look at", path);
+        return guest_failed(error, "look at", path);
     if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid())
         return billet_error_set(error, BILLET_CLASS_AUTH, "path_untrusted",
                                 "%s is not a directory of this user", path);
@@ -78,9 +70,9 @@ open_cache(struct cache *cache, const char *path, const char *place, struct bill
         return result;
     cache->fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (cache->fd < 0)
-        return failed(error, "open", path);
+        return guest_failed(error, "open", path);
     cache->lock = openat(cache->fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return cache->lock < 0 ? failed(error, "lock", path) : 0;
+    return cache->lock < 0 ? guest_failed(error, "lock", path) : 0;
 }
 
 static void
@@ -143,7 +135,7 @@ link_asset(const struct cache *cache, const char *id, const char *leaf, const ch
         return billet_error_set(error, BILLET_CLASS_CONFIG, "too_large", "a path is too long");
     unlink(staged);
     if (symlink(target, staged) != 0 || rename(staged, link) != 0)
-        return failed(error, "make", link);
+        return guest_failed(error, "make", link);
     return 0;
 }
 
@@ -172,7 +164,7 @@ look(int directory, const char *name, struct billet_root *root, struct billet_ma
 {
     cleanup_fd int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return failed(error, "open", name);
+        return guest_failed(error, "open", name);
     int result = billet_root_adopt(root, fd, error);
     if (result < 0)
         return result;
@@ -221,13 +213,13 @@ make_read_only(int entry, struct billet_error *error)
         cleanup_fd int parent = billet_root_parent(&root, one->path, &leaf);
         bool open = one->type == BILLET_ENTRY_DIRECTORY || (one->mode & 0100) != 0;
         if (parent < 0 || fchmodat(parent, leaf, BILLET_ASSET_MODE(open), 0) != 0)
-            return failed(error, "protect", one->path);
+            return guest_failed(error, "protect", one->path);
     }
     cleanup_fd int fd = openat(entry, SIZE_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     snprintf(text, sizeof(text), "%llu\n", (unsigned long long)size);
     if (fchmod(root.fd, BILLET_ASSET_MODE(true)) != 0 || fd < 0 ||
         write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-        return failed(error, "write", "the size of an asset");
+        return guest_failed(error, "write", "the size of an asset");
     return 0;
 }
 
@@ -376,7 +368,7 @@ guest_asset_find(int argc, char **argv)
     if (result == 0)
         sweep(&cache);
     if (result == 0 && fflush(stdout) != 0)
-        result = failed(&error, "write", "the answer");
+        result = guest_failed(&error, "write", "the answer");
     close_cache(&cache);
     return guest_say(result, &error);
 }
@@ -388,11 +380,11 @@ bring(const struct cache *cache, const char *name, int *entry, const char *id,
 {
     char tree[PATH_MAX];
     if (mkdirat(cache->fd, name, 0700) != 0)
-        return failed(error, "make", name);
+        return guest_failed(error, "make", name);
     *entry = openat(cache->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (*entry < 0 || (flock(*entry, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) ||
         mkdirat(*entry, "tree", 0700) != 0 || mkdirat(*entry, "used", 0700) != 0)
-        return failed(error, "make", name);
+        return guest_failed(error, "make", name);
     if (snprintf(tree, sizeof(tree), "%s/%s/tree", cache->path, name) >= (int)sizeof(tree))
         return billet_error_set(error, BILLET_CLASS_CONFIG, "too_large", "a path is too long");
     int result = guest_receive_into(tree, error);
@@ -402,7 +394,7 @@ bring(const struct cache *cache, const char *name, int *entry, const char *id,
         result = billet_error_set(error, BILLET_CLASS_UNAVAILABLE, "workspace_changed",
                                   "it was changed while it was carried; try again");
     if (result == 0 && !take(cache, name))
-        result = failed(error, "note the use of", id);
+        result = guest_failed(error, "note the use of", id);
     return result;
 }
 
@@ -428,7 +420,7 @@ guest_asset_put(int argc, char **argv)
     lock(&cache);
     /* Another one was faster: theirs was verified as well. */
     if (result == 0 && renameat(cache.fd, name, cache.fd, id) != 0 && !take(&cache, id))
-        result = failed(&error, "put in place", id);
+        result = guest_failed(&error, "put in place", id);
     discard(&cache, name);
     unlock(&cache);
     if (result == 0)

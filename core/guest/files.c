@@ -29,6 +29,14 @@
 #define END_ROUNDS 1000 /* of 5 ms */
 
 int
+guest_failed(struct billet_error *error, const char *what, const char *path)
+{
+    bool full = errno == ENOSPC || errno == EDQUOT;
+    return billet_error_errno(error, 0, full ? "workspace_full" : "io_failed", errno,
+                              "cannot %s %s", what, path);
+}
+
+int
 guest_say(int result, const struct billet_error *error)
 {
     if (result >= 0)
@@ -96,28 +104,21 @@ struct receiver {
 };
 
 static int
-failed(struct billet_error *error, const char *what, const char *path)
-{
-    bool full = errno == ENOSPC || errno == EDQUOT;
-    return billet_error_errno(error, 0, full ? "workspace_full" : "io_failed", errno,
-                              "cannot %s %s", what, path);
-}
-
-static int
 remove_path(const struct billet_root *root, const char *path, struct billet_error *error)
 {
     const char *leaf;
     cleanup_fd int parent = billet_root_parent(root, path, &leaf);
     if (parent < 0)
-        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0
-                                                                     : failed(error, "reach", path);
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
+                   ? 0
+                   : guest_failed(error, "reach", path);
     if (unlinkat(parent, leaf, 0) == 0 || errno == ENOENT)
         return 0;
     /* A directory that holds what has no name here stays. */
     if (errno == EISDIR && (unlinkat(parent, leaf, AT_REMOVEDIR) == 0 || errno == ENOENT ||
                             errno == ENOTEMPTY || errno == EBUSY))
         return 0;
-    return failed(error, "remove", path);
+    return guest_failed(error, "remove", path);
 }
 
 static int
@@ -160,11 +161,11 @@ write_content(struct receiver *receiver, const struct billet_archive_entry *entr
     cleanup_fd int fd = openat(receiver->root.fd, receiver->staged,
                                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
-        return failed(error, "make", entry->path);
+        return guest_failed(error, "make", entry->path);
     while ((result = billet_archive_content(receiver->reader, &bytes, &length, error)) == 0 &&
            length > 0) {
         if (billet_content_write(fd, bytes, length, offset) != 0)
-            return failed(error, "write", entry->path);
+            return guest_failed(error, "write", entry->path);
         offset += length;
     }
     if (result < 0)
@@ -178,7 +179,7 @@ write_content(struct receiver *receiver, const struct billet_archive_entry *entr
     }
     if (ftruncate(fd, (off_t)entry->size) != 0 || fchmod(fd, entry->mode & 0755) != 0 ||
         futimens(fd, times) != 0)
-        return failed(error, "write", entry->path);
+        return guest_failed(error, "write", entry->path);
     return 0;
 }
 
@@ -188,21 +189,21 @@ place_entry(struct receiver *receiver, const struct billet_archive_entry *entry,
 {
     const char *leaf;
     if (billet_root_make_parents(&receiver->root, entry->path) != 0)
-        return failed(error, "make the directory of", entry->path);
+        return guest_failed(error, "make the directory of", entry->path);
     cleanup_fd int parent = billet_root_parent(&receiver->root, entry->path, &leaf);
     if (parent < 0)
-        return failed(error, "reach", entry->path);
+        return guest_failed(error, "reach", entry->path);
     if (entry->type == BILLET_ENTRY_DIRECTORY) {
         mode_t mode = (entry->mode & 0755) | 0700;
         if ((mkdirat(parent, leaf, mode) != 0 && errno != EEXIST) ||
             fchmodat(parent, leaf, mode, 0) != 0)
-            return failed(error, "make", entry->path);
+            return guest_failed(error, "make", entry->path);
         return 0;
     }
     if (entry->type == BILLET_ENTRY_LINK) {
         unlinkat(receiver->root.fd, receiver->staged, 0);
         if (symlinkat(entry->target, receiver->root.fd, receiver->staged) != 0)
-            return failed(error, "make", entry->path);
+            return guest_failed(error, "make", entry->path);
     } else if (entry->type == BILLET_ENTRY_FILE) {
         int result = write_content(receiver, entry, error);
         if (result < 0)
@@ -213,7 +214,7 @@ place_entry(struct receiver *receiver, const struct billet_archive_entry *entry,
     }
     return renameat(receiver->root.fd, receiver->staged, parent, leaf) == 0
                ? 0
-               : failed(error, "put in place", entry->path);
+               : guest_failed(error, "put in place", entry->path);
 }
 
 int
@@ -270,8 +271,9 @@ send_path(const struct billet_root *root, struct billet_archive_writer *writer, 
         return result;
     cleanup_fd int parent = billet_root_parent(root, path, &leaf);
     if (parent < 0 || fstatat(parent, leaf, &status, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0
-                                                                     : failed(error, "read", path);
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP
+                   ? 0
+                   : guest_failed(error, "read", path);
     billet_scan_fill(&entry, &status);
     entry.path = path;
     entry.path_length = (uint32_t)strlen(path);

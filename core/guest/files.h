@@ -29,6 +29,8 @@ int guest_keep(int argc, char **argv);
 /* end LEASE: kill what carries BILLET_LEASE_ID=LEASE, but this. */
 int guest_end(int argc, char **argv);
 
+/* A system call failed, see errno: "cannot WHAT PATH"; code workspace_full or io_failed. */
+int guest_failed(struct billet_error *error, const char *what, const char *path);
 /* The exit status for a result; says on standard error what went wrong. */
 int guest_say(int result, const struct billet_error *error);
 

@@ -62,7 +62,7 @@ billet_machine_record(const struct billet_store *store, json_t *facts, struct bi
 }
 
 bool
-billet_machine_is_other(const struct billet_lease *lease, char host[BILLET_MACHINE_SIZE])
+billet_machine_is_other(const struct billet_lease *lease, char *host)
 {
     char name[BILLET_MACHINE_SIZE];
     cleanup_json json_t *facts = NULL;
@@ -72,7 +72,8 @@ billet_machine_is_other(const struct billet_lease *lease, char host[BILLET_MACHI
         return false;
     billet_machine_name(name);
     const char *where = billet_json_string(facts, FACT, name);
-    billet_text_copy(host, BILLET_MACHINE_SIZE, billet_json_string(facts, HOST_FACT, where));
+    if (host != NULL)
+        billet_text_copy(host, BILLET_MACHINE_SIZE, billet_json_string(facts, HOST_FACT, where));
     return strcmp(where, name) != 0;
 }
 

@@ -22,10 +22,10 @@ void billet_machine_name(char name[BILLET_MACHINE_SIZE]);
  * engine that several machines may share. */
 int billet_machine_record(const struct billet_store *store, json_t *facts,
                           struct billet_error *error);
-/* The host name of another machine that has the resource of the lease, in host: true; false when it
- * may be here or everywhere. */
-bool billet_machine_is_other(const struct billet_lease *lease, char host[BILLET_MACHINE_SIZE]);
-/* Fails with lease_elsewhere when it is another's; forget: whether an operator may give it up. */
+/* Another machine has the resource of the lease: its host name goes to host, which may be NULL;
+ * false when it may be here or everywhere. */
+bool billet_machine_is_other(const struct billet_lease *lease, char *host);
+/* Fails with lease_elsewhere when it is another's. */
 int billet_machine_refuse(const struct billet_lease *lease, struct billet_error *error);
 
 #endif

@@ -92,8 +92,7 @@ judge(const struct billet_lease *lease, int64_t now, bool ignore_backoff)
 {
     enum billet_owner_state owner = billet_owner_judge(lease->owner);
     bool expired = lease->expires_ns <= now;
-    char host[BILLET_MACHINE_SIZE];
-    if (billet_machine_is_other(lease, host))
+    if (billet_machine_is_other(lease, NULL))
         return (struct verdict){BILLET_REAP_KEPT, false, "its resource is on another machine"};
     if (lease->state == BILLET_LEASE_RELEASING)
         return judge_releasing(lease, owner, now, ignore_backoff);

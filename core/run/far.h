@@ -14,6 +14,10 @@
 
 /* What the driver recorded of the lease under that name, "" without it; to be freed. */
 char *billet_far_fact(const struct billet_session *session, const char *name);
+/* The guest's path there, to be freed; or unsupported_environment: WHAT cannot be carried, the user
+ * may do what INSTEAD says. */
+int billet_far_guest(const struct billet_session *session, const char *what, const char *instead,
+                     char **guest, struct billet_error *error);
 /* Work on one end of a pipe, in a thread of its own. */
 typedef int billet_far_work(void *context, int fd, struct billet_error *error);
 /* Run a subcommand of billet-guest there: argv[0] becomes its path. produce writes its standard

@@ -459,19 +459,14 @@ static int
 carry_all(struct billet_session *session, bool again, struct billet_error *error)
 {
     struct billet_run_assets *assets = &session->assets;
+    cleanup_free char *guest = NULL;
+    int result = billet_far_guest(session, "assets", "leave out the assets", &guest, error);
+    if (result < 0)
+        return result;
     cleanup_free char *cache = billet_far_fact(session, "asset_cache");
     cleanup_free char *lease = billet_far_fact(session, "lease_directory");
-    cleanup_free char *why = billet_far_fact(session, "guest_missing");
-    if (cache == NULL || lease == NULL || why == NULL)
+    if (cache == NULL || lease == NULL)
         return billet_error_no_memory(error);
-    if (cache[0] != '/' || lease[0] != '/') {
-        billet_error_set(error, BILLET_CLASS_CONFIG, "unsupported_environment",
-                         "assets cannot be carried to environment '%s': there is no "
-                         "billet-guest%s%s",
-                         session->environment.name, why[0] != '\0' ? ": " : "", why);
-        return billet_error_hint(error, "'billet env probe %s' tells more; or leave out the assets",
-                                 session->environment.name);
-    }
     free(assets->directory);
     if (asprintf(&assets->directory, "%s/assets", lease) < 0) {
         assets->directory = NULL;
@@ -484,7 +479,7 @@ carry_all(struct billet_session *session, bool again, struct billet_error *error
         return billet_error_no_memory(error);
     for (size_t i = 0; i < BILLET_ASSETS_MAX; i++)
         contents[i].root = (struct billet_root)BILLET_ROOT_INIT;
-    int result = carry(session, contents, cache, assets->directory, error);
+    result = carry(session, contents, cache, assets->directory, error);
     for (size_t i = 0; i < BILLET_ASSETS_MAX; i++)
         free_content(&contents[i]);
     free(contents);

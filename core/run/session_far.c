@@ -37,8 +37,9 @@ billet_far_fact(const struct billet_session *session, const char *name)
     return strdup(billet_json_string(facts, name, ""));
 }
 
-static int
-find_guest(const struct billet_session *session, char **guest, struct billet_error *error)
+int
+billet_far_guest(const struct billet_session *session, const char *what, const char *instead,
+                 char **guest, struct billet_error *error)
 {
     *guest = billet_far_fact(session, "guest");
     cleanup_free char *why = billet_far_fact(session, "guest_missing");
@@ -47,13 +48,10 @@ find_guest(const struct billet_session *session, char **guest, struct billet_err
     if ((*guest)[0] == '/')
         return 0;
     billet_error_set(error, BILLET_CLASS_CONFIG, "unsupported_environment",
-                     "nothing can be carried to environment '%s': there is no "
-                     "billet-guest%s%s",
+                     "%s cannot be carried to environment '%s': there is no billet-guest%s%s", what,
                      session->environment.name, why[0] != '\0' ? ": " : "", why);
-    return billet_error_hint(error,
-                             "'billet env probe %s' tells more; or leave out -w, or set "
-                             "workspace = in_place",
-                             session->environment.name);
+    return billet_error_hint(error, "'billet env probe %s' tells more; or %s",
+                             session->environment.name, instead);
 }
 
 /* Where the tree of this environment and workspace is kept there; "" when nowhere. */
@@ -171,7 +169,8 @@ billet_far_run(struct billet_session *session, const char **argv, billet_far_wor
     pthread_t threads[2];
     bool started[2] = {false, false};
     struct billet_ending ending;
-    int result = find_guest(session, &guest, error);
+    int result = billet_far_guest(session, "the workspace",
+                                  "leave out -w, or set workspace = in_place", &guest, error);
     if (result < 0)
         return result;
     argv[0] = guest;

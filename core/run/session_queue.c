@@ -26,7 +26,6 @@ static int
 count(const struct billet_lease *lease, void *context)
 {
     struct queue *queue = context;
-    char host[BILLET_MACHINE_SIZE];
     if (strcmp(lease->id, queue->mine) == 0) {
         queue->seen = true;
         return 0;
@@ -35,7 +34,7 @@ count(const struct billet_lease *lease, void *context)
         return 0;
     queue->older++;
     if (lease->state == BILLET_LEASE_RETAINED && strcmp(lease->policy, BILLET_REUSE_POLICY) == 0 &&
-        !billet_machine_is_other(lease, host))
+        !billet_machine_is_other(lease, NULL))
         snprintf(queue->idle, sizeof(queue->idle), "%s", lease->id);
     return 0;
 }

@@ -146,12 +146,11 @@ collect(const struct billet_lease *lease, void *context)
     const struct billet_session *session = list->session;
     cleanup_json json_t *facts = NULL;
     int64_t most = session->environment.max_age_ns;
-    char host[BILLET_MACHINE_SIZE];
     if (list->count == CANDIDATES_MAX || lease->state != BILLET_LEASE_RETAINED ||
         strcmp(lease->policy, BILLET_REUSE_POLICY) != 0 ||
         !same(lease->environment, session->environment.name) ||
         !same(lease->agent, session->request->agent) ||
-        !same(lease->workspace, session->workspace) || billet_machine_is_other(lease, host))
+        !same(lease->workspace, session->workspace) || billet_machine_is_other(lease, NULL))
         return 0;
     if (lease->facts[0] != '\0')
         billet_json_parse(lease->facts, strlen(lease->facts), &facts, NULL);

@@ -71,10 +71,12 @@ take_one(struct sandbox_assets *assets, const struct billet_asset *given,
     assets->count++;
     if (asset->name == NULL || asset->path == NULL)
         return billet_fail(error, BILLET_CLASS_CAPACITY, "out_of_memory", "out of memory");
-    if (asset->fd < 0 || fstat(asset->fd, &opened) < 0 || opened.st_ino != status.st_ino ||
-        opened.st_dev != status.st_dev)
+    if (asset->fd < 0 || fstat(asset->fd, &opened) < 0)
         return billet_fail_errno(error, BILLET_CLASS_CONFIG, "asset_invalid", errno,
                                  "cannot open asset %.400s", given->path);
+    if (opened.st_ino != status.st_ino || opened.st_dev != status.st_dev)
+        return billet_fail(error, BILLET_CLASS_CONFIG, "asset_invalid",
+                           "asset %.400s was replaced while it was looked at", given->path);
     return 0;
 }
 

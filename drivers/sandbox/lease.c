@@ -280,25 +280,11 @@ kill_one(int directory, const char *file, int64_t deadline_ns)
     return 0;
 }
 
-/* NULL with errno. */
-static DIR *
-list_entries(int directory)
-{
-    int fd = openat(directory, ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
-    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
-    if (fd >= 0 && entries == NULL) {
-        int saved = errno;
-        close(fd);
-        errno = saved;
-    }
-    return entries;
-}
-
 /* How many are left, or -errno: that is not known. */
 static int
 kill_noted(int directory, int64_t deadline_ns)
 {
-    cleanup_dir DIR *entries = list_entries(directory);
+    cleanup_dir DIR *entries = sandbox_tree_list(directory);
     int left = 0;
     if (entries == NULL)
         return -errno;
@@ -558,7 +544,7 @@ remove_directory(int site, const char *id)
     cleanup_fd int directory = openat(site, id, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (directory < 0)
         return errno == ENOENT ? 0 : -errno;
-    cleanup_dir DIR *entries = list_entries(directory);
+    cleanup_dir DIR *entries = sandbox_tree_list(directory);
     if (entries == NULL)
         return -errno;
     struct dirent *entry;

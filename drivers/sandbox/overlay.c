@@ -81,6 +81,19 @@ flatten(int top, const char *name, unsigned long *next)
     return unlinkat(top, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+DIR *
+sandbox_tree_list(int directory)
+{
+    int fd = openat(directory, ".", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+    DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+    if (fd >= 0 && entries == NULL) {
+        int saved = errno;
+        close(fd);
+        errno = saved;
+    }
+    return entries;
+}
+
 int
 sandbox_tree_remove(int directory_fd, const char *name)
 {
@@ -92,14 +105,11 @@ sandbox_tree_remove(int directory_fd, const char *name)
     cleanup_fd int top = open_to_empty(directory_fd, name);
     unsigned long next = 0;
     for (bool again = true; top >= 0 && again;) {
-        int copy = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        cleanup_dir DIR *entries = copy >= 0 ? fdopendir(copy) : NULL;
+        cleanup_dir DIR *entries = sandbox_tree_list(top);
         struct dirent *entry;
         again = false;
-        if (entries == NULL) {
-            billet_close_fd(&copy);
+        if (entries == NULL)
             return -EIO;
-        }
         while ((entry = readdir(entries)) != NULL) {
             if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
                 unlinkat(top, entry->d_name, 0) == 0)

@@ -15,6 +15,7 @@
 #define SANDBOX_OVERLAY_H
 
 #include <billet/driver.h>
+#include <dirent.h>
 
 #include "identity.h"
 #include "lease.h"
@@ -63,5 +64,7 @@ int sandbox_overlay_site(const struct billet_host *host);
 /* Remove a tree that may be deep, and whose directories may be closed to their owner. The fd holds
  * name. 0 or -errno. */
 int sandbox_tree_remove(int directory_fd, const char *name);
+/* The entries of a directory that is open, from its first; NULL with errno. For closedir. */
+DIR *sandbox_tree_list(int directory);
 
 #endif

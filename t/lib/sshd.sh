@@ -2,10 +2,10 @@
 # shellcheck shell=sh disable=SC2154
 # sshd.sh - an sshd of our own on loopback for TAP scripts; sourced after tap.sh. Skips all where
 # there can be none. Leaves in $far: leases/, place/, home/ (the HOME of logins), id, hostkey, other,
-# known_hosts; $user and $port. "know KEY" makes KEY the known one, and
-# A test that has it elsewhere sets sshd_address (127.0.0.1) and sshd_through, the words of a command
-# that runs another where the sshd is to be.
-# ssh_driver [KEY [DIRECTORY]] prints the driver's section for that key and remote directory.
+# known_hosts; $user and $port. "know KEY" makes KEY the known one, and ssh_driver [KEY [DIRECTORY]]
+# prints the driver's section for that key and remote directory. A test that has it elsewhere sets
+# sshd_address (127.0.0.1) and sshd_through, the words of a command that runs another where the sshd
+# is to be.
 [ -f "$top_builddir/.libs/driver_ssh.so" ] || skip_all "the ssh driver is not built here"
 PATH=$PATH:/usr/sbin:/usr/local/sbin:/sbin
 sshd=$(command -v sshd) || skip_all "there is no sshd (Debian openssh-server)"

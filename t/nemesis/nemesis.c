@@ -113,14 +113,21 @@ make_directory(const char *name)
         die("cannot make %s: %s", path, strerror(errno));
 }
 
-static void
-write_configuration(void)
+static FILE *
+make_file(const char *name)
 {
     char path[PATH_MAX];
-    path_of(path, "billet.conf");
+    path_of(path, "%s", name);
     FILE *file = fopen(path, "we");
     if (file == NULL)
         die("cannot write %s", path);
+    return file;
+}
+
+static void
+write_configuration(void)
+{
+    FILE *file = make_file("billet.conf");
     fprintf(file,
             "[billet]\nlease_ttl = %ds\nheld_lease_ttl = %ds\nrelease_timeout = 20s\n"
             "[driver fake]\nenabled = yes\n",
@@ -143,7 +150,7 @@ write_configuration(void)
                 environments[i].name, setting.directory, environments[i].name, setting.directory,
                 environments[i].settings);
     if (fclose(file) != 0)
-        die("cannot write %s", path);
+        die("cannot write billet.conf: %s", strerror(errno));
 }
 
 /* The store of SQLite lies on a small file system of its own where we may mount one: it can be
@@ -447,11 +454,7 @@ append(FILE *to, const char *prefix, const char *name)
 static void
 write_history(void)
 {
-    char path[PATH_MAX];
-    path_of(path, "history");
-    FILE *file = fopen(path, "we");
-    if (file == NULL)
-        die("cannot write %s", path);
+    FILE *file = make_file("history");
     fprintf(file, "limit narrow %d\n", MOST_NARROW);
     for (int i = 0; i < client_count; i++) {
         char name[32];
@@ -468,7 +471,7 @@ write_history(void)
         die("the store cannot be read");
     each_resource(tell_left, file);
     if (fclose(file) != 0)
-        die("cannot write %s", path);
+        die("cannot write history: %s", strerror(errno));
 }
 
 static void

@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #include "secret/vault_http.h"
+#include "stride.h"
 #include "unit_fixture.h"
 
 /* The value is made of these, so that it stands in memory only where it was put. */
@@ -128,9 +129,8 @@ main(void)
 {
     Suite *suite = suite_create("wipe");
     TCase *tests = tcase_create("wipe");
-    const char *sanitizers = getenv("BILLET_SANITIZERS");
     /* Their shadow is too large to look through. */
-    if (sanitizers == NULL || sanitizers[0] == '\0') {
+    if (!unit_is_sanitized()) {
         tcase_add_test(tests, a_string_is_wiped);
         tcase_add_test(tests, what_became_json_again_is_wiped);
         tcase_add_test(tests, an_answer_that_is_no_json_is_wiped);
