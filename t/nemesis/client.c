@@ -19,8 +19,8 @@
 
 #include "board.h"
 
-#define PATIENCE_MS 60000 /* a billet that takes longer is stuck */
-#define OUTPUT_MAX 65536
+#define PATIENCE_MS 60000     /* a billet that takes longer is stuck */
+#define OUTPUT_MAX (4u << 20) /* a list of some thousand leases */
 #define ARGUMENTS_MAX 16
 
 struct client {
@@ -317,14 +317,16 @@ recall(struct client *client, char lease[ID_SIZE])
     return known;
 }
 
-/* The value after "id": in a text of JSON; NULL: no more. */
+/* The value after "id": in a text of JSON; NULL: no more, or the text was cut off within it. */
 static const char *
 next_id(const char *at, char id[ID_SIZE])
 {
+    int end = 0;
     at = strstr(at, "\"id\":");
-    if (at == NULL || sscanf(at, "\"id\": \"%36[0-9a-f-]\"", id) != 1)
+    if (at == NULL || sscanf(at, "\"id\": \"%36[0-9a-f-]\"%n", id, &end) != 1 || end == 0 ||
+        strlen(id) != ID_SIZE - 1)
         return NULL;
-    return at + 5;
+    return at + end;
 }
 
 /* ---- operations ----------------------------------------------------------------------- */
