@@ -52,13 +52,14 @@ static const char script[] =
 /* clang-format on */
 
 /* Transactions a second, or negative: it could not be measured, text (256 bytes) says why. Of all
- * seconds but the first, in which each session reads the catalogue and plans. */
+ * seconds but the first ones, in which each session reads the catalogue and plans; where nothing
+ * was told of later ones, of all. */
 static double
 pgbench_rate(const struct bench *bench, const char *file, int clients, char *text)
 {
     cleanup_free char *line = NULL;
-    double at, rate, sum = 0;
-    int count = 0, warm = bench->seconds < 0.5 ? 0 : 1;
+    double at, rate, sum = 0, all = -1;
+    int count = 0, warm = bench->seconds < 0.5 ? 0 : 1 + clients / 16;
     int seconds = bench->seconds < 1 ? 1 : (int)(bench->seconds + 0.5);
     if (asprintf(&line,
                  "exec %s/pgbench -n -M prepared -P 1 -f %s -c %d -j 2 -T %d -h %s -U owner "
@@ -70,12 +71,15 @@ pgbench_rate(const struct bench *bench, const char *file, int clients, char *tex
     while (said != NULL && fgets(text, 256, said) != NULL) {
         if (sscanf(text, "progress: %lf s, %lf tps", &at, &rate) == 2 && count++ >= warm)
             sum += rate;
+        else if (sscanf(text, "tps = %lf", &rate) == 1)
+            all = rate;
         else if (strstr(text, "ERROR") != NULL)
             bench_die("pgbench: %s", text);
     }
     text[strcspn(text, "\n")] = '\0';
-    return said == NULL || pclose(said) != 0 || count <= warm || sum <= 0 ? -1
-                                                                          : sum / (count - warm);
+    if (said == NULL || pclose(said) != 0 || all <= 0)
+        return -1;
+    return sum > 0 ? sum / (count - warm) : all;
 }
 
 static void
