@@ -208,6 +208,18 @@ unlike "$stdout" 200000000 "a limit of memory holds"
 rm "$scratch/billet.conf"
 nothing_left "after refusals"
 
+# ---- programs that only their owner reaches -------------------------------------------------------
+mkdir -m 0700 "$scratch/private"
+cp "$BILLET_LIBEXEC_DIR"/billet-driver-host "$BILLET_LIBEXEC_DIR"/billet-sandbox-init "$scratch/private"
+for mode in 0700 0711; do
+    chmod $mode "$scratch/private"
+    tap_run isolated env BILLET_LIBEXEC_DIR="$scratch/private" "$billet_program" run -e sandbox -- \
+        sh -c 'echo seen; ls /sys 2>&1 | wc -l'
+    is "$status/$stdout" "0/seen
+1" "with programs in a directory of mode $mode"
+done
+nothing_left "after private programs"
+
 # ---- as an ordinary user --------------------------------------------------------------------------
 if is_root; then
     if user_ready && as_user unshare --user --map-root-user true 2>/dev/null; then

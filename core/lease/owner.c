@@ -85,15 +85,24 @@ read_process(long pid, char *state, uint64_t *start)
     return end == at || errno != 0 ? EPROTO : 0;
 }
 
-/* What does not change while this process lives; a fork has another pid. */
+/* What does not change while this process lives: read once. A fork has another pid, and reads its
+ * own; a thread has no lock to wait for. */
 static bool
 read_self(struct owner *self)
 {
+    static _Thread_local struct owner known;
     char state;
-    billet_machine_name(self->machine);
-    self->pid = (long)getpid();
-    return read_word("/proc/sys/kernel/random/boot_id", self->boot, sizeof(self->boot)) &&
-           read_namespaces(self->namespaces) && read_process(self->pid, &state, &self->start) == 0;
+    if (known.pid != (long)getpid()) {
+        billet_machine_name(self->machine);
+        self->pid = (long)getpid();
+        if (!read_word("/proc/sys/kernel/random/boot_id", self->boot, sizeof(self->boot)) ||
+            !read_namespaces(self->namespaces) ||
+            read_process(self->pid, &state, &self->start) != 0)
+            return false;
+        known = *self;
+    }
+    *self = known;
+    return true;
 }
 
 int

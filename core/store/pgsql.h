@@ -148,7 +148,7 @@ pgsql_clear(PGresult **result)
 int pgsql_schema_open(struct billet_store *store, enum billet_store_mode mode,
                       struct billet_error *error);
 
-/* pgsql_activity.c: the rows as the JSON that the statements take. */
+/* pgsql_activity.c: the rows as the array (of arrays) that the statements take. */
 int pgsql_activities(const struct billet_activity *activities, size_t count, char **text,
                      struct billet_error *error);
 

@@ -1,47 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Activity rows in PostgreSQL: only ever added. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "base/json.h"
+#include "base/text.h"
 #include "store/pgsql.h"
 
 #define LIST_LIMIT 1000
 
-static int
-not_text(struct billet_error *error)
+/* An element of an array, in the server's notation; false: it takes only UTF-8. */
+static bool
+add_element(struct billet_buffer *to, const char *text)
 {
-    return billet_error_set(error, BILLET_CLASS_CONFIG, "store_not_text",
-                            "cannot record an activity: the database takes only UTF-8");
+    if (!billet_text_is_utf8(text, strlen(text)))
+        return false;
+    billet_buffer_add(to, "\"");
+    while (*text != '\0') {
+        size_t plain = strcspn(text, "\"\\");
+        billet_buffer_append(to, text, plain);
+        text += plain;
+        if (*text != '\0') {
+            billet_buffer_add_char(to, '\\');
+            billet_buffer_add_char(to, *text++);
+        }
+    }
+    billet_buffer_add(to, "\"");
+    return true;
 }
 
 int
 pgsql_activities(const struct billet_activity *activities, size_t count, char **text,
                  struct billet_error *error)
 {
-    cleanup_json json_t *list = json_array();
+    cleanup_buffer struct billet_buffer list = BILLET_BUFFER_INIT;
+    billet_buffer_add(&list, "{");
     for (size_t i = 0; i < count; i++) {
         const struct billet_activity *row = &activities[i];
-        const struct {
-            const char *name, *value;
-        } members[] = {
-            {"action", row->action}, {"tenant", row->tenant}, {"environment", row->environment},
-            {"lease", row->lease},   {"run", row->run},       {"agent", row->agent},
-            {"issue", row->issue},   {"actor", row->actor},   {"details", row->details},
-        };
-        json_t *object = json_object();
-        bool good = object != NULL && billet_json_set_integer(object, "fence", row->fence);
-        for (size_t j = 0; good && j < sizeof(members) / sizeof(members[0]); j++) {
-            json_t *value = json_string(members[j].value != NULL ? members[j].value : "");
-            if (value == NULL) {
-                json_decref(object);
-                return not_text(error);
-            }
-            good = json_object_set_new(object, members[j].name, value) == 0;
+        char fence[24];
+        snprintf(fence, sizeof(fence), "%" PRId64, row->fence);
+        const char *const elements[] = {row->action, row->tenant, row->environment, row->lease,
+                                        row->run,    row->agent,  row->issue,       row->actor,
+                                        fence,       row->details};
+        for (size_t j = 0; j < sizeof(elements) / sizeof(elements[0]); j++) {
+            billet_buffer_add(&list, j > 0 ? "," : i > 0 ? ",{" : "{");
+            if (!add_element(&list, elements[j] != NULL ? elements[j] : ""))
+                return billet_error_set(error, BILLET_CLASS_CONFIG, "store_not_text",
+                                        "cannot record an activity: the database takes only UTF-8");
         }
-        if (!good || json_array_append_new(list, object) != 0)
-            return billet_error_no_memory(error);
+        billet_buffer_add(&list, "}");
     }
-    *text = list != NULL ? billet_json_text(list) : NULL;
+    billet_buffer_add(&list, "}");
+    *text = billet_buffer_steal(&list);
     return *text != NULL ? 0 : billet_error_no_memory(error);
 }
 

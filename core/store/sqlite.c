@@ -180,9 +180,11 @@ check_file(struct billet_store *store, bool create, struct billet_error *error)
 static int
 open_database(struct billet_store *store, struct billet_error *error)
 {
-    /* A cache that begins empty, instead of with pages that are touched for each connection.
-     * Refused where SQLite is in use already, and no loss then. */
+    /* A cache that begins empty, instead of with pages that are touched for each connection, and no
+     * count of the memory, behind a lock, that nobody asks for. Refused where SQLite is in use
+     * already, and no loss then. */
     sqlite3_config(SQLITE_CONFIG_PAGECACHE, NULL, 0, 0);
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     int code = sqlite3_open_v2(store->path, &store->db,
                                SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
                                    SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE,

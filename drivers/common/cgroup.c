@@ -171,19 +171,36 @@ open_parent(const char *own, const char *mount, long magic, const char *controll
     }
 }
 
+/* The controller lists of the v2 tree, read once for all controllers. */
+struct lists {
+    char given[512];    /* to the group above billet/ */
+    char usable[512];   /* in billet/ */
+    char children[512]; /* what billet/ gives to the groups of leases */
+};
+
+static void
+read_lists(int base, int parent, struct lists *lists)
+{
+    if (read_file(base, "cgroup.controllers", lists->given, sizeof(lists->given)) < 0)
+        lists->given[0] = '\0';
+    if (read_file(parent, "cgroup.controllers", lists->usable, sizeof(lists->usable)) < 0)
+        lists->usable[0] = '\0';
+    if (read_file(parent, "cgroup.subtree_control", lists->children, sizeof(lists->children)) < 0)
+        lists->children[0] = '\0';
+}
+
 /* Have the controller in the groups of leases: enabled for billet/ and then for its children. */
 static bool
-enable_controller(int base, int parent, const char *controller)
+enable_controller(int base, int parent, const struct lists *lists, const char *controller)
 {
-    char text[512];
     char order[64];
-    snprintf(order, sizeof(order), "+%s", controller);
-    if (read_file(parent, "cgroup.subtree_control", text, sizeof(text)) >= 0 &&
-        has_word(text, controller))
+    if (has_word(lists->children, controller))
         return true;
-    if (read_file(parent, "cgroup.controllers", text, sizeof(text)) < 0)
+    if (!has_word(lists->given, controller))
         return false;
-    if (!has_word(text, controller) && write_file(base, "cgroup.subtree_control", order) < 0)
+    snprintf(order, sizeof(order), "+%s", controller);
+    if (!has_word(lists->usable, controller) &&
+        write_file(base, "cgroup.subtree_control", order) < 0)
         return false;
     return write_file(parent, "cgroup.subtree_control", order) == 0;
 }
@@ -217,8 +234,12 @@ open_site(struct billet_cgroup_site *site, bool limits, bool make)
         snprintf(site->why, sizeof(site->why), "no cgroup.kill (Linux 5.14)");
     if (!limits)
         return;
+    struct lists lists;
+    if (make && *unified >= 0)
+        read_lists(base, *unified, &lists);
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-        if (make && *unified >= 0 && enable_controller(base, *unified, table[i].controller)) {
+        if (make && *unified >= 0 &&
+            enable_controller(base, *unified, &lists, table[i].controller)) {
             site->limits |= table[i].bit;
             site->unified_limits |= table[i].bit;
             continue;

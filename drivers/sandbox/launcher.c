@@ -180,10 +180,9 @@ stage(const struct sandbox_launch *launch, int report)
 static void
 stage_workspace(const struct sandbox_launch *launch, int report)
 {
-    bool user = !launch->identity->drop;
-    if (!user)
+    if (launch->init != NULL)
         stage(launch, report);
-    else if (launch->overlay != NULL &&
+    else if (!launch->identity->drop && launch->overlay != NULL &&
              sandbox_overlay_mount_user(launch->overlay, launch->work_fd) < 0)
         fail(report, STEP_OVERLAY);
 }

@@ -20,8 +20,8 @@
 #include "assets.h"
 #include "identity.h"
 
-/* Where root's launcher mounts what bwrap must reach under the other user id: an empty tmpfs over
- * /sys, in a mount namespace of its own. */
+/* Where root's launcher mounts what bwrap must reach under the other user id and could not: an
+ * empty tmpfs over /sys, in a mount namespace of its own. */
 #define SANDBOX_STAGE "/sys"
 #define SANDBOX_STAGE_WORK SANDBOX_STAGE "/work"
 #define SANDBOX_STAGE_LOWER SANDBOX_STAGE "/lower"
@@ -39,7 +39,7 @@ struct sandbox_launch {
     int work_fd;                           /* staged for identity->drop; -1: none */
     const struct sandbox_assets *assets;   /* the same */
     const struct sandbox_overlay *overlay; /* NULL: the workspace is bound */
-    const char *init;                      /* the same, the host's path */
+    const char *init;                      /* the host's path; NULL: not to be staged */
     int fds[SANDBOX_LAUNCH_FDS];           /* fds[i] becomes descriptor i */
     size_t fd_count;
     /* Called in the new process, with its number, before bwrap begins, so that it can be found

@@ -2,10 +2,15 @@
 #include "path.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include "../common/cleanup.h"
 
 #define LINKS_MAX 40 /* as the kernel's own limit, path_resolution(7) */
 
@@ -89,4 +94,26 @@ sandbox_path_follow(const char *path, const struct sandbox_place *place, char re
     if (resolved[0] == '\0')
         strcpy(resolved, "/");
     return result;
+}
+
+bool
+sandbox_path_is_public(const char *path)
+{
+    char rest[PATH_MAX], part[NAME_MAX + 1];
+    struct stat status;
+    struct statfs about;
+    int result = 0;
+    if (path[0] != '/' || snprintf(rest, sizeof(rest), "%s", path) >= PATH_MAX)
+        return false;
+    cleanup_fd int at = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    while (next_part(rest, part, &result)) {
+        if (fstat(at, &status) < 0 || (status.st_mode & S_IXOTH) == 0)
+            return false;
+        int next = openat(at, part, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        billet_close_fd(&at);
+        at = next;
+    }
+    return result == 0 && fstat(at, &status) == 0 && S_ISREG(status.st_mode) &&
+           (status.st_mode & (S_IROTH | S_IXOTH)) == (S_IROTH | S_IXOTH) &&
+           fstatfs(at, &about) == 0 && about.f_type != FUSE_SUPER_MAGIC;
 }

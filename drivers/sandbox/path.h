@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * path.h - where a path of this machine leads, and whether a command in a
- * sandbox could have led it there.
+ * path.h - where a path of this machine leads, whether a command in a sandbox
+ * could have led it there, and who can go it.
  *
- * Reads links only; opens nothing, judges nothing but the way.
+ * Opens nothing for reading, judges nothing but the way.
  */
 #ifndef SANDBOX_PATH_H
 #define SANDBOX_PATH_H
@@ -22,5 +22,9 @@ struct sandbox_place {
  * workspace, in which the command can change every link), or to it. 0 or -errno. */
 int sandbox_path_follow(const char *path, const struct sandbox_place *place,
                         char resolved[PATH_MAX], bool *through);
+
+/* Every user of this machine can reach the regular file and execute it: no link on the way, which
+ * could be changed, and no file system that one user alone sees. False also when in doubt. */
+bool sandbox_path_is_public(const char *path);
 
 #endif

@@ -363,6 +363,7 @@ struct start {
     int owner[2];
     int complaints[2];
     char init[4096];
+    bool staged; /* bwrap could not reach what it is to bind */
 };
 
 /* The address of the door; a path through the descriptor, which is short whatever the directory's
@@ -427,9 +428,12 @@ make_start(const struct billet_host *host, struct billet_lease_handle *lease,
     result = sandbox_assets_map(&lease->assets, &lease->identity, error);
     if (result < 0)
         return result;
+    /* Making the mount namespace for it takes a millisecond. */
+    start->staged = lease->identity.drop && (lease->work_fd >= 0 || lease->assets.count > 0 ||
+                                             !sandbox_path_is_public(start->init));
     result = sandbox_profile_make(
-        config, work, &place, &lease->assets, lease->identity.drop ? SANDBOX_STAGE_ASSETS : NULL,
-        lease->identity.drop ? SANDBOX_STAGE_INIT : start->init, &start->profile, error);
+        config, work, &place, &lease->assets, start->staged ? SANDBOX_STAGE_ASSETS : NULL,
+        start->staged ? SANDBOX_STAGE_INIT : start->init, &start->profile, error);
     if (result == 0)
         result = sandbox_setup_make(lease, config, &start->profile, &start->setup, error);
     if (result == 0)
@@ -492,7 +496,7 @@ begin(const struct billet_host *host, struct billet_lease_handle *lease,
             .work_fd = lease->work_fd,
             .assets = &lease->assets,
             .overlay = overlay.directory != NULL ? &overlay : NULL,
-            .init = start.init,
+            .init = start.staged ? start.init : NULL,
             .fds = {start.null, start.null, start.complaints[1], start.owner[1], start.setup,
                     start.door, start.arguments, lease->filter.fd},
             .fd_count = SANDBOX_FD_FILES + start.profile.file_count,

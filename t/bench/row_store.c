@@ -5,6 +5,7 @@
  * one process. Each has a database of its own that the module made.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "bare.h"
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "base/uuid.h"
 #include "bench.h"
 #include "lease/lease.h"
 #include "row_store.h"
@@ -22,6 +24,7 @@
 
 #define PROCESSES_MAX 32
 #define SLICES 5
+#define WARM 8
 
 /* What a worker tells, in memory shared with it. */
 struct worker {
@@ -43,15 +46,18 @@ static int
 one_pair(struct billet_store *store, struct worker *worker, struct billet_error *error)
 {
     struct billet_lease_session session = BILLET_LEASE_SESSION_INIT;
+    char run[BILLET_UUID_SIZE]; /* as a run has one */
     struct billet_lease wanted = {.tenant = (char *)"default",
                                   .environment = (char *)"local",
                                   .driver = (char *)"local",
+                                  .run = run,
                                   .workspace = (char *)"/work",
                                   .directory = (char *)"/work",
                                   .policy = (char *)"ephemeral",
                                   .command = (char *)"true"};
     const struct billet_lease_facts facts = {.ref = "local:1", .facts = "{}"};
     const struct billet_lease_facts end = {.outcome = "{\"code\":0}"};
+    billet_uuid_make(run);
     double start = bench_now_ms();
     int result = billet_lease_begin(&session, store, &wanted, "uid:0", 0, error);
     if (result < 0)
@@ -74,12 +80,29 @@ one_pair(struct billet_store *store, struct worker *worker, struct billet_error 
     return result;
 }
 
+/* A worker has opened its store and done what it does the first time (WARM pairs); it waits for the
+ * others, and works until the time that is returned. */
+static double
+wait_for_all(const struct bench *bench, const int ready[2], const int go[2])
+{
+    char byte = 'r';
+    close(go[1]);
+    if (write(ready[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 0)
+        _exit(1);
+    return bench_now_ms() + bench->seconds * 1e3;
+}
+
 static void
-work_with_billet(const struct bench *bench, const char *url, double until, struct worker *worker)
+work_with_billet(const struct bench *bench, const char *url, const int ready[2], const int go[2],
+                 struct worker *worker)
 {
     struct billet_error error = BILLET_ERROR_INIT;
     struct billet_store *store = NULL;
     int result = billet_store_open(bench->modules, url, BILLET_STORE_CREATE, &store, &error);
+    for (int i = 0; result == 0 && i < WARM; i++)
+        result = one_pair(store, worker, &error);
+    worker->count = 0;
+    double until = wait_for_all(bench, ready, go);
     while (result == 0 && bench_now_ms() < until) {
         result = one_pair(store, worker, &error);
         worker->pairs += result == 0;
@@ -90,11 +113,13 @@ work_with_billet(const struct bench *bench, const char *url, double until, struc
 }
 
 static void
-work_bare(const char *path, double until, struct worker *worker)
+work_bare(const struct bench *bench, const char *path, const int ready[2], const int go[2],
+          struct worker *worker)
 {
     const char *why = "";
     struct bare *bare = bare_open(path, &why);
     bool good = bare != NULL;
+    double until = wait_for_all(bench, ready, go);
     while (good && bench_now_ms() < until) {
         for (int at = 0; good && at < 4; at++)
             good = bare_commit(bare, at) != 0;
@@ -111,23 +136,31 @@ measure(const struct bench *bench, const char *url, const char *path, int count,
         struct worker *workers)
 {
     pid_t pids[PROCESSES_MAX];
+    int ready[2], go[2];
     int64_t pairs = 0;
-    double start = bench_now_ms() + 20; /* until all have started */
-    double until = start + bench->seconds * 1e3;
+    char byte;
+    if (pipe2(ready, O_CLOEXEC) != 0 || pipe2(go, O_CLOEXEC) != 0)
+        bench_die("pipe: %s", strerror(errno));
     for (int i = 0; i < count; i++) {
         pids[i] = fork();
         if (pids[i] < 0)
             bench_die("fork: %s", strerror(errno));
         if (pids[i] == 0) {
-            while (bench_now_ms() < start)
-                usleep(1000);
             if (url != NULL)
-                work_with_billet(bench, url, until, &workers[i]);
+                work_with_billet(bench, url, ready, go, &workers[i]);
             else
-                work_bare(path, until, &workers[i]);
+                work_bare(bench, path, ready, go, &workers[i]);
             _exit(0);
         }
     }
+    close(ready[1]);
+    for (int i = 0; i < count; i++)
+        if (read(ready[0], &byte, 1) != 1)
+            bench_die("a process of row store ended before it began");
+    double start = bench_now_ms();
+    close(ready[0]);
+    close(go[0]);
+    close(go[1]);
     for (int i = 0; i < count; i++) {
         int status = 0;
         while (waitpid(pids[i], &status, 0) < 0)

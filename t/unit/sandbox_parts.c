@@ -2,14 +2,18 @@
 /* The parts of the sandbox driver that need no sandbox: options, id maps, the judgement of mounts.
  */
 #include <check.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "../../drivers/sandbox/check.h"
 #include "../../drivers/sandbox/identity.h"
 #include "../../drivers/sandbox/lease.h"
 #include "../../drivers/sandbox/options.h"
+#include "../../drivers/sandbox/path.h"
 
 START_TEST(dangerous_paths_are_refused)
 {
@@ -72,6 +76,44 @@ mapped(const char *text, unsigned long id)
             return (long)(lower + id - first);
     return -1;
 }
+
+START_TEST(public_paths_can_be_gone_by_everybody)
+{
+    char base[] = "/tmp/billet-public-XXXXXX", directory[128], file[256], other[80];
+    ck_assert_ptr_nonnull(mkdtemp(base));
+    ck_assert_int_eq(chmod(base, 0755), 0);
+    snprintf(directory, sizeof(directory), "%s/in", base);
+    snprintf(file, sizeof(file), "%s/program", directory);
+    snprintf(other, sizeof(other), "%s/link", base);
+    ck_assert_int_eq(mkdir(directory, 0755), 0);
+    ck_assert_int_eq(chmod(directory, 0711), 0);
+    ck_assert(!sandbox_path_is_public(file)); /* not there */
+    int fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0755);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fchmod(fd, 0755), 0);
+    ck_assert(sandbox_path_is_public(file));
+    ck_assert(!sandbox_path_is_public(directory));
+    ck_assert(!sandbox_path_is_public(file + 1));
+    static const mode_t closed[] = {0750, 0754, 0751};
+    for (size_t i = 0; i < sizeof(closed) / sizeof(closed[0]); i++) {
+        ck_assert_int_eq(fchmod(fd, closed[i]), 0);
+        ck_assert(!sandbox_path_is_public(file));
+    }
+    ck_assert_int_eq(fchmod(fd, 0755), 0);
+    ck_assert_int_eq(chmod(directory, 0770), 0);
+    ck_assert(!sandbox_path_is_public(file));
+    ck_assert_int_eq(chmod(directory, 0755), 0);
+    ck_assert_int_eq(symlink(directory, other), 0);
+    snprintf(file, sizeof(file), "%s/program", other);
+    ck_assert(!sandbox_path_is_public(file));
+    close(fd);
+    unlink(file);
+    unlink(other);
+    snprintf(directory, sizeof(directory), "%s/in", base);
+    rmdir(directory);
+    rmdir(base);
+}
+END_TEST
 
 START_TEST(only_the_owner_is_mapped_elsewhere)
 {
@@ -144,6 +186,7 @@ main(void)
     tcase_add_test(tests, dangerous_paths_are_refused);
     tcase_add_test(tests, paths_that_hide_what_they_are_are_refused);
     tcase_add_test(tests, defaults_are_strict);
+    tcase_add_test(tests, public_paths_can_be_gone_by_everybody);
     tcase_add_test(tests, only_the_owner_is_mapped_elsewhere);
     tcase_add_test(tests, mounts_are_judged);
     tcase_add_test(tests, references_name_leases);

@@ -397,6 +397,46 @@ START_TEST(activities_are_listed_in_order_and_filtered)
 }
 END_TEST
 
+/* What an engine's own notation of values gives a meaning to. */
+static const char *const odd[] = {"NULL",
+                                  "{a,b}",
+                                  "\"q\"",
+                                  "back\\slash\\",
+                                  " led, trailed ",
+                                  "line\nbreak\ttab",
+                                  "\xc3\xa9\xe2\x82\xac",
+                                  "$1 ' %s"};
+
+static int
+visit_odd(const struct billet_activity *row, void *context)
+{
+    int *count = context;
+    const char *text = odd[(*count)++];
+    ck_assert_str_eq(row->run, text);
+    ck_assert_str_eq(row->agent, text);
+    ck_assert_str_eq(row->issue, "");
+    ck_assert_str_eq(row->actor, text);
+    ck_assert_str_eq(row->details, text);
+    ck_assert_int_eq(row->fence, *count);
+    return 0;
+}
+
+START_TEST(rows_of_one_step_keep_each_their_own_texts_byte_by_byte)
+{
+    struct billet_activity rows[COUNT(odd)];
+    int count = 0;
+    for (size_t i = 0; i < COUNT(odd); i++) {
+        rows[i] = fixture_activity("", "odd", (int64_t)i + 1);
+        rows[i].run = rows[i].agent = rows[i].actor = rows[i].details = odd[i];
+    }
+    assert_ok(module->activity_add(store, rows, COUNT(odd), &fixture_error));
+    assert_ok(module->activity_add(store, rows, 0, &fixture_error));
+    const struct billet_activity_filter filter = {0};
+    assert_ok(module->activity_list(store, &filter, visit_odd, &count, &fixture_error));
+    ck_assert_int_eq(count, (int)COUNT(odd));
+}
+END_TEST
+
 START_TEST(notes_of_the_deployment_and_provisions_are_kept)
 {
     struct billet_buffer value = BILLET_BUFFER_INIT;
@@ -438,6 +478,7 @@ add_tests(TCase *tests)
     tcase_add_test(tests, a_prefix_finds_a_lease_unless_it_fits_two);
     tcase_add_test(tests, lists_filter_and_give_the_newest_first);
     tcase_add_test(tests, activities_are_listed_in_order_and_filtered);
+    tcase_add_test(tests, rows_of_one_step_keep_each_their_own_texts_byte_by_byte);
     tcase_add_test(tests, notes_of_the_deployment_and_provisions_are_kept);
 }
 
