@@ -27,8 +27,8 @@ int guest_send(int argc, char **argv);
 int guest_take(int argc, char **argv);
 /* keep DIRECTORY KEPT: the reverse. Beside KEPT the eight newest stay. */
 int guest_keep(int argc, char **argv);
-/* end LEASE [DIRECTORY [FLAGS [PATTERN...]]]: kill what carries BILLET_LEASE_ID=LEASE, but this. Then
- * the manifest of DIRECTORY, if there is one. */
+/* end LEASE [DIRECTORY [FLAGS [PATTERN...]]]: kill what carries BILLET_LEASE_ID=LEASE, but this.
+ * Then the manifest of DIRECTORY, if there is one. */
 int guest_end(int argc, char **argv);
 
 /* A system call failed, see errno: "cannot WHAT PATH"; code workspace_full or io_failed. */
