@@ -7,7 +7,7 @@
 # checker of that is shown to find what breaks them.
 #
 # NEMESIS_SECONDS, NEMESIS_SEED and NEMESIS_CLIENTS make it longer, or another; NEMESIS_KEEP is a
-# directory for the histories.
+# directory for the histories. Stores that have a bug: one, or all of them with NEMESIS_MUTANTS=all.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
 . "$top_srcdir/t/lib/verbs.sh"
 takes_long sanitizers
@@ -71,6 +71,9 @@ planted never-ended '/^activity (5|6) /d; /^resource 17/d; s/^lease one (.*) rel
 planted over-limit 's/^(activity 21) 4800000000/\1 4300000000/' "a second is acquired beside the first"
 planted other-tenant 's/^seen 2950000000 5 1 blue/seen 2950000000 4 9 red/' "one tenant sees the lease of the other"
 planted other-tenant 's/^(resource 1300000000 exec one 1 1) red/\1 blue/' "one tenant uses the resource of the other"
+planted taken-live 's/^unknown 4400000000 2 1 red run narrow three/fail 4700000000 2 1 red run narrow three/' \
+    "a janitor takes a lease whose owner is alive"
+planted taken-live '/^jump /d' "the same, and no clock had jumped"
 planted no-effect '/^resource 4900000000/d' "a run succeeds without a command"
 planted stuck 's/^unknown 4400000000 2 1 red run narrow three/stuck 4400000000 2 1 red run - -/' \
     "a billet neither ends nor answers"
@@ -114,6 +117,39 @@ if [ -f "$BILLET_STORE_DIR/store_pgsql.so" ] && command -v psql >/dev/null 2>&1;
     nemesis pgsql 6 --pgsql
 else
     skip 4 "needs the PostgreSQL store and psql"
+fi
+
+# ---- billets with a bug -------------------------------------------------------------------------------
+# mutant NAME RULE ENOUGH DESCRIPTION: a run with such a store breaks that rule, and the checker sees
+# it. After ENOUGH operations it has had its chances.
+mutant() {
+    directory=$scratch/mutant-$1
+    mkdir -m 0700 "$directory"
+    NEMESIS_MUTANT=$1 NEMESIS_STORE=$sound BILLET_STORE_DIR=$scratch/mutants \
+        "$run" --billet "$billet_program" --directory "$directory" --seconds 2 --cleaning 3 --enough "$3" \
+        --seed "${NEMESIS_SEED:-1}" --clients 6 >"$scratch/said" 2>&1
+    status=$?
+    is "$status" 0 "mutant $1: the run went as meant"
+    verdict "$directory/history"
+    echo "# $1: $verdict"
+    ok "mutant $1: $4" grep -q "^$2 " "$scratch/verdict"
+    [ "$status" -eq 0 ] || sed 's/^/# /' "$scratch/said"
+    [ -z "${NEMESIS_KEEP:-}" ] || cp -R "$directory" "$NEMESIS_KEEP/"
+}
+if [ -f "$top_builddir/t/nemesis/.libs/mutant.so" ]; then
+    sound=$BILLET_STORE_DIR/store_sqlite.so
+    mkdir -m 0700 "$scratch/mutants"
+    cp "$top_builddir/t/nemesis/.libs/mutant.so" "$scratch/mutants/store_sqlite.so"
+    mutant unrecorded missing 15 "a step that is committed without its record is missed"
+    if [ "${NEMESIS_MUTANTS:-}" = all ]; then
+        mutant recorded-twice doubled 200 "a step that is recorded twice is found"
+        mutant fence-kept fence-back 200 "who takes a lease up with the fence of the owner before is found"
+        mutant elsewhere lost 200 "a commit that was acknowledged and is not there is missed"
+        mutant all-tenants other-tenant 200 "a tenant that sees another's leases is found"
+        mutant impatient taken-live 200 "a janitor that takes what is alive for expired is found"
+    fi
+else
+    skip 2 "needs the SQLite store"
 fi
 is "$(left_processes)" "" "no process is left"
 done_testing

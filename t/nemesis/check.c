@@ -10,6 +10,8 @@
  *     activity SEQUENCE TIME ACTION TENANT LEASE FENCE               in their order
  *     left LEASE                                                     a resource that is still there
  *     limit ENVIRONMENT MOST                                         leases of one tenant at once
+ *     ttl NS                                                         how long one lives without
+ * news jump TIME                                                      when the clock went ahead
  * Prints "RULE LEASE: TEXT" for each breach; exits 0, 1 when a rule is broken, 2 when the history
  * cannot be read or says nothing.
  */
@@ -46,6 +48,9 @@ static struct record *records;
 static size_t record_count, record_capacity;
 static struct limit limits[32];
 static size_t limit_count;
+static int64_t ttl; /* 0: not told */
+static int64_t (*jumps)[2];
+static size_t jump_count;
 static long breaches;
 
 static const char *const rules[][2] = {
@@ -99,6 +104,15 @@ read_line(const char *text, long line)
             return false;
         limit_count++;
         return true;
+    }
+    if (strcmp(kind, "ttl") == 0)
+        return sscanf(text, "ttl %" SCNd64, &ttl) == 1;
+    if (strcmp(kind, "jump") == 0) {
+        jumps = realloc(jumps, (jump_count + 1) * sizeof(*jumps));
+        if (jumps == NULL)
+            return false;
+        int64_t *jump = jumps[jump_count++];
+        return sscanf(text, "jump %" SCNd64 " %" SCNd64, &jump[0], &jump[1]) == 2;
     }
     if (strcmp(kind, "resource") == 0) {
         one.kind = KIND_RESOURCE;
@@ -312,6 +326,41 @@ check_activity(struct part activity, struct part events, const struct record *ro
         broken("never-ended", lease, row);
 }
 
+static bool
+jumped_between(int64_t from, int64_t to)
+{
+    for (size_t i = 0; i < jump_count; i++)
+        if (jumps[i][1] >= from - SLACK_NS && jumps[i][0] <= to + SLACK_NS)
+            return true;
+    return false;
+}
+
+/* Of a lease that only its first owner has had, a run that went on to give an answer: one that was
+ * killed gave none. */
+static void
+check_taken(struct part activity, struct part clients)
+{
+    const struct record *begun = NULL;
+    for (size_t i = 0; i < activity.count; i++) {
+        const struct record *step = &activity.first[i];
+        if (is(step, "lease.acquired"))
+            begun = step;
+        else if (is(step, "lease.retained") || is(step, "lease.resumed") ||
+                 is(step, "lease.releasing"))
+            begun = NULL;
+        if (!is(step, "lease.reaped"))
+            continue;
+        for (size_t j = 0; begun != NULL && j < clients.count; j++) {
+            const struct record *answer = &clients.first[j];
+            if ((is(answer, "ok") || is(answer, "fail")) && strcmp(answer->verb, "run") == 0 &&
+                answer->time > step->time + SLACK_NS && step->time - begun->time < ttl &&
+                !jumped_between(begun->time, step->time))
+                broken("taken-live", step->lease, step);
+        }
+        begun = NULL;
+    }
+}
+
 static void
 check_clients(struct part clients, struct part events, const struct record *row)
 {
@@ -349,6 +398,7 @@ check_lease(struct part all)
     if (row != NULL || activity.count > 0)
         check_activity(activity, events, row);
     check_clients(part_of(all, KIND_CLIENT), events, row);
+    check_taken(activity, part_of(all, KIND_CLIENT));
     if (left.count > 0 && (row == NULL || is(row, "released") || is(row, "failed")))
         broken("leaked", left.first->lease, left.first);
 }
@@ -458,5 +508,6 @@ main(int argc, char **argv)
     }
     check_limits();
     free(records);
+    free(jumps);
     return breaches > 0;
 }

@@ -84,8 +84,9 @@ text(const char *format, const char *first, const char *second)
 char **
 machine_environment(const struct setting *setting, int machine)
 {
-    static const char *const passed[] = {"PATH", "BILLET_DRIVER_DIR", "BILLET_STORE_DIR",
-                                         "BILLET_LIBEXEC_DIR", "ASAN_OPTIONS"};
+    static const char *const passed[] = {
+        "PATH",         "BILLET_DRIVER_DIR", "BILLET_STORE_DIR", "BILLET_LIBEXEC_DIR",
+        "ASAN_OPTIONS", "NEMESIS_MUTANT",    "NEMESIS_STORE"};
     char root[PATH_MAX];
     char **list = calloc(16, sizeof(*list));
     int count = 0;

@@ -5,7 +5,8 @@
  * Ends with a history of all that was asked, answered, recorded and really done, for the checker
  * (check.c).
  *
- *     nemesis --billet PATH --directory DIR --seconds N [--seed N] [--clients N] [--pgsql]
+ *     nemesis --billet PATH --directory DIR --seconds N [--seed N] [--clients N] [--cleaning N]
+ *             [--enough N] [--pgsql]
  *
  * With --pgsql on a server of its own and, where that is allowed, with machines of several names.
  * Writes DIR/history, prints lines "# TEXT", and exits 0 when the run itself went as meant.
@@ -39,18 +40,19 @@
 #define LEASE_TTL_S 10
 #define FILL_BYTES (64 * 1024)
 #define ENDING_MS 60000 /* for what was begun */
-#define ENOUGH 15       /* operations that succeed; for that it goes on */
 #define MORE_MS 60000
-#define CLEANING_MS 60000 /* for the last passes */
 
 static struct setting setting = {.machines = 1, .seed = 1};
 static struct board *board;
 static int client_count = 6;
 static int seconds = 10;
+static int cleaning_s = 60; /* for the last passes */
+static int enough = 15;     /* operations that succeed; for that it goes on */
 static bool pgsql;
 static bool small_disk;
 static pid_t clients[CLIENTS_MAX];
 static unsigned long long random_state;
+static FILE *jumps;
 static volatile sig_atomic_t interrupted;
 static struct {
     long server_kills, server_stops, jumps, fills, driver_failures;
@@ -274,14 +276,24 @@ stop_server(void)
     did.server_stops++;
 }
 
+static long long
+realtime_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * 1000000000ll + now.tv_nsec;
+}
+
 /* The same for the store as a clock that goes five seconds ahead. */
 static void
 jump_clock(void)
 {
+    long long from = realtime_ns();
     if (query("UPDATE lease SET expires_ns = expires_ns - 5000000000 "
               "WHERE state NOT IN ('released', 'failed')",
               NULL) >= 0)
         did.jumps++;
+    fprintf(jumps, "jump %lld %lld\n", from, realtime_ns());
 }
 
 static void
@@ -428,7 +440,7 @@ static void
 clean(void)
 {
     static const char *const reap[] = {"lease", "reap", "--sweep", "--now", "--all-at-once", NULL};
-    long long deadline = monotonic_ms() + CLEANING_MS;
+    long long deadline = monotonic_ms() + cleaning_s * 1000ll;
     long live;
     do {
         query("UPDATE lease SET expires_ns = 1 WHERE state = 'retained'", NULL);
@@ -455,7 +467,9 @@ static void
 write_history(void)
 {
     FILE *file = make_file("history");
-    fprintf(file, "limit narrow %d\n", MOST_NARROW);
+    fprintf(file, "limit narrow %d\nttl %d000000000\n", MOST_NARROW, LEASE_TTL_S);
+    fflush(jumps);
+    append(file, "", "jumps");
     for (int i = 0; i < client_count; i++) {
         char name[32];
         snprintf(name, sizeof(name), "client-%d", i);
@@ -482,6 +496,8 @@ read_options(int argc, char **argv)
                                             {"seconds", required_argument, NULL, 't'},
                                             {"seed", required_argument, NULL, 's'},
                                             {"clients", required_argument, NULL, 'c'},
+                                            {"cleaning", required_argument, NULL, 'l'},
+                                            {"enough", required_argument, NULL, 'e'},
                                             {"pgsql", no_argument, NULL, 'p'},
                                             {0}};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
@@ -501,6 +517,12 @@ read_options(int argc, char **argv)
         case 'c':
             client_count = atoi(optarg);
             break;
+        case 'l':
+            cleaning_s = atoi(optarg);
+            break;
+        case 'e':
+            enough = atoi(optarg);
+            break;
         case 'p':
             pgsql = true;
             break;
@@ -509,7 +531,8 @@ read_options(int argc, char **argv)
         }
     if (setting.billet == NULL || setting.directory == NULL || setting.directory[0] != '/' ||
         seconds < 1 || client_count < 1 || client_count > CLIENTS_MAX)
-        die("--billet PATH --directory ABSOLUTE --seconds N --seed N --clients 1..%d [--pgsql]",
+        die("--billet PATH --directory ABSOLUTE --seconds N --seed N --clients 1..%d "
+            "[--cleaning N] [--enough N] [--pgsql]",
             CLIENTS_MAX);
 }
 
@@ -534,11 +557,12 @@ main(int argc, char **argv)
     if (board == MAP_FAILED)
         die("out of memory");
     make_place();
+    jumps = make_file("jumps");
     start_clients();
     long long end = monotonic_ms() + seconds * 1000ll;
     poll(NULL, 0, 300);
     /* A machine that has other things to do gets somewhere, too. */
-    while ((monotonic_ms() < end || (board->ok < ENOUGH && monotonic_ms() < end + MORE_MS)) &&
+    while ((monotonic_ms() < end || (board->ok < enough && monotonic_ms() < end + MORE_MS)) &&
            !interrupted) {
         one_fault(++faults);
         poll(NULL, 0, 50 + (int)random_below(250));
