@@ -62,7 +62,8 @@ int billet_context_store(struct billet_context *context, struct billet_store **s
 int billet_context_driver(struct billet_context *context, const char *driver, bool terse,
                           struct billet_driver_client **client, struct billet_error *error);
 
-/* The same with all texts, and wait for the greeting. *client is to be stopped also after a failure. */
+/* The same with all texts, and wait for the greeting. *client is to be stopped also after a
+ * failure. */
 int billet_context_start_driver(struct billet_context *context, const char *driver,
                                 struct billet_driver_client **client, struct billet_error *error);
 

@@ -45,7 +45,7 @@ int
 billet_session_check_reuse(struct billet_session *session, struct billet_error *error)
 {
     const uint64_t bind = UINT64_C(1) << BILLET_WORKSPACE_BIND;
-    if (!session->reuse || !billet_session_travels(session))
+    if (!session->reuse || !billet_session_travels(session) || billet_session_is_far(session))
         return 0;
     if (session->mode_is_free && (session->info->workspace_modes & bind) != 0) {
         session->workspace_mode = BILLET_WORKSPACE_BIND;
@@ -222,9 +222,15 @@ resume_resource(struct billet_session *session, const json_t *facts, struct bill
         return result;
     json_decref(taken.facts);
     session->held = true;
-    return session->workspace_mode > BILLET_WORKSPACE_NONE
-               ? billet_session_bring_again(session, facts, error)
-               : 0;
+    if (session->workspace_mode > BILLET_WORKSPACE_NONE)
+        result = billet_session_bring_again(session, facts, error);
+    if (result == 0 && billet_session_travels(session))
+        result = billet_session_travel_again(session, facts, error);
+    if (result < 0) { /* as it was found, for whoever looks after it */
+        struct billet_error ignored = BILLET_ERROR_INIT;
+        billet_driver_release(session->client, &session->call, BILLET_DISPOSE_KEEP, &ignored);
+    }
+    return result;
 }
 
 /* What is known of the resource is that it is gone: the lease ends. Otherwise it goes back. */
@@ -262,8 +268,12 @@ take(struct billet_session *session, const char *id, struct billet_error *error)
                                              .issue = request->issue != NULL ? request->issue : "",
                                              .command = request->command};
     struct billet_lease_session *lease = &session->lease;
-    int result = billet_lease_attach(lease, session->store, session->context->tenant, id,
-                                     session->context->actor, &why);
+    /* Of a copy that could not be used the lock went, too. */
+    int result = billet_session_travel_lock(session, id, error);
+    if (result < 0)
+        return result;
+    result = billet_lease_attach(lease, session->store, session->context->tenant, id,
+                                 session->context->actor, &why);
     if (result == 0) {
         lease->ttl_ns = billet_session_duration(session->context, "lease_ttl");
         result = billet_lease_hand_over(lease, &taker, &why);
@@ -281,6 +291,7 @@ take(struct billet_session *session, const char *id, struct billet_error *error)
         result = billet_session_fill_variables(session, &why);
     if (result < 0) {
         give_back(session, result, &why);
+        billet_session_travel_end(session, false);
         billet_run_secrets_free(&session->secrets);
         return 0;
     }
@@ -297,7 +308,10 @@ billet_session_take_up(struct billet_session *session, struct billet_error *erro
     const struct billet_lease_filter filter = {.tenant = session->context->tenant,
                                                .environment = session->environment.name,
                                                .live_only = true};
-    int result = make_key(session, error);
+    /* First, since the run that is waited for may leave just what is sought. */
+    int result = billet_session_travel_lock(session, NULL, error);
+    if (result == 0)
+        result = make_key(session, error);
     if (result == 0)
         result = billet_store_of(session->store)->now(session->store, &list.now_ns, error);
     if (result == 0)
@@ -320,5 +334,7 @@ billet_session_take_up(struct billet_session *session, struct billet_error *erro
         }
         result = result > 0 ? 0 : result;
     }
+    if (!session->reused)
+        billet_session_travel_end(session, false);
     return result;
 }

@@ -36,9 +36,8 @@ billet_session_travels(const struct billet_session *session)
                                           session->workspace_mode == BILLET_WORKSPACE_COPY);
 }
 
-/* The copy is on another machine. */
-static bool
-is_far(const struct billet_session *session)
+bool
+billet_session_is_far(const struct billet_session *session)
 {
     return session->workspace_mode == BILLET_WORKSPACE_COPY &&
            (session->info->capabilities & BILLET_CAN_SHARE_FILES) == 0;
@@ -250,7 +249,7 @@ billet_session_travel_begin(struct billet_session *session, struct billet_error 
         tell_other_mode(session);
         return 0;
     }
-    bool far = is_far(session);
+    bool far = billet_session_is_far(session);
     int result =
         begin(session, overlay || far ? BILLET_BASELINE_TIME : BILLET_BASELINE_MANIFEST, error);
     if (result == 0)
@@ -267,9 +266,17 @@ billet_session_travel_begin(struct billet_session *session, struct billet_error 
 }
 
 int
-billet_session_travel_lock(struct billet_session *session, struct billet_error *error)
+billet_session_travel_lock(struct billet_session *session, const char *lease,
+                           struct billet_error *error)
 {
-    return billet_session_travels(session) ? begin(session, BILLET_BASELINE_TIME, error) : 0;
+    if (lease != NULL)
+        billet_text_copy(session->lease_id, sizeof(session->lease_id), lease);
+    if (!billet_session_travels(session))
+        return 0;
+    if (session->travel.workspace == NULL)
+        return begin(session, BILLET_BASELINE_TIME, error);
+    billet_workspace_set_tag(session->travel.workspace, session->lease_id);
+    return 0;
 }
 
 int
@@ -475,8 +482,8 @@ billet_session_bring_in(struct billet_session *session, struct billet_buffer *di
     if (session->workspace_mode == BILLET_WORKSPACE_OVERLAY)
         result = overlay_in(session, directory, facts, error);
     else
-        result = is_far(session) ? far_in(session, directory, facts, error)
-                                 : copy_in(session, directory, facts, error);
+        result = billet_session_is_far(session) ? far_in(session, directory, facts, error)
+                                                : copy_in(session, directory, facts, error);
     /* Meanwhile it may be the directory itself. */
     if (result == 0 && billet_session_travels(session))
         result = billet_session_git_bring_in(session, billet_buffer_text(directory), error);
@@ -500,7 +507,7 @@ billet_session_bring_again(struct billet_session *session, const json_t *facts,
                                                &directory, &more, error);
     }
     int result = billet_session_make_place(session, error);
-    if (result == 0 && is_far(session))
+    if (result == 0 && billet_session_is_far(session))
         return billet_session_ask_driver(session, BILLET_WORKSPACE_COPY, session->workspace_fd,
                                          session->workspace, &directory, &more, error);
     return result < 0 ? result : hand_copy(session, &directory, &more, error);
@@ -673,13 +680,13 @@ billet_session_bring_back(struct billet_session *session, struct billet_report *
     int64_t start = billet_clock_monotonic();
     if (!billet_session_travels(session) || travel->workspace == NULL)
         return 0;
-    int result = is_far(session) ? collect_far(session, &problem)
-                                 : billet_session_gate_shut(session, &problem);
+    int result = billet_session_is_far(session) ? collect_far(session, &problem)
+                                                : billet_session_gate_shut(session, &problem);
     if (result == 0)
         billet_session_git_receive(session);
-    if (result == 0 && !is_far(session))
+    if (result == 0 && !billet_session_is_far(session))
         result = stop(session, &problem);
-    if (result == 0 && !is_far(session))
+    if (result == 0 && !billet_session_is_far(session))
         result = session->workspace_mode == BILLET_WORKSPACE_OVERLAY
                      ? collect_overlay(session, &problem)
                      : collect_copy(session, &problem);
@@ -710,7 +717,7 @@ push_history(struct billet_session *session, struct billet_error *error)
         return 0;
     if (session->travel.stopped)
         result = take_up_stopped(session, error);
-    if (result == 0 && !is_far(session))
+    if (result == 0 && !billet_session_is_far(session))
         result = hand_copy(session, &directory, &facts, error);
     return result < 0 ? result : billet_session_git_push(session, error);
 }
@@ -722,7 +729,7 @@ billet_session_push(struct billet_session *session, struct billet_report *report
     struct billet_travel *travel = &session->travel;
     struct billet_manifest both = BILLET_MANIFEST_INIT;
     struct billet_copy_result done = {0};
-    int result = is_far(session) ? 0 : stop(session, error);
+    int result = billet_session_is_far(session) ? 0 : stop(session, error);
     /* What lies below an overlay shows by itself once it is mounted again. */
     if (result < 0 || session->workspace_mode == BILLET_WORKSPACE_OVERLAY)
         return result;
@@ -730,7 +737,7 @@ billet_session_push(struct billet_session *session, struct billet_report *report
     cleanup_free char *path = below(travel->directory, "baseline");
     if (tree == NULL || path == NULL)
         return billet_error_no_memory(error);
-    if (is_far(session)) {
+    if (billet_session_is_far(session)) {
         result = billet_far_push(session, &both, report, error);
     } else {
         result = billet_tree_push(billet_workspace_root(travel->workspace), tree, &travel->filter,
@@ -745,6 +752,26 @@ billet_session_push(struct billet_session *session, struct billet_report *report
     return result < 0 ? result : push_history(session, error);
 }
 
+int
+billet_session_travel_again(struct billet_session *session, const json_t *facts,
+                            struct billet_error *error)
+{
+    struct billet_report report = BILLET_REPORT_INIT;
+    int result = billet_session_travel_resume(session, facts, error);
+    if (result == 0)
+        result = billet_session_push(session, &report, error);
+    if (result == 0 && billet_report_has_conflicts(&report))
+        result = billet_error_set(error, BILLET_CLASS_LOST, "workspace_conflicts",
+                                  "its copy of the workspace and %s were changed apart",
+                                  session->workspace);
+    billet_report_free(&report);
+    cleanup_free char *path = result == 0 ? below(session->travel.directory, "baseline") : NULL;
+    if (result == 0 && path == NULL)
+        result = billet_error_no_memory(error);
+    /* What both sides have now is what the command's changes are judged by. */
+    return result < 0 ? result : billet_workspace_resume(session->travel.workspace, 0, path, error);
+}
+
 /* The manifest of both sides as they are now: what is the same on both has the local stat fields,
  * so that a later change is seen; what differs is known as it is there, and counts as touched here.
  */
@@ -756,7 +783,7 @@ keep_exchange(struct billet_session *session, struct billet_error *error)
     struct billet_manifest both = BILLET_MANIFEST_INIT;
     if (tree == NULL || path == NULL)
         return billet_error_no_memory(error);
-    int result = is_far(session)
+    int result = billet_session_is_far(session)
                      ? billet_far_exchange(session, &both, error)
                      : billet_tree_exchange(billet_workspace_root(session->travel.workspace), tree,
                                             &session->travel.filter, &both, error);
@@ -771,7 +798,7 @@ billet_session_travel_renew(struct billet_session *session, struct billet_error 
 {
     cleanup_json json_t *facts = NULL;
     cleanup_buffer struct billet_buffer directory = BILLET_BUFFER_INIT;
-    if (is_far(session) && session->travel.returned) {
+    if (billet_session_is_far(session) && session->travel.returned) {
         int kept = keep_exchange(session, error);
         return kept < 0 ? kept : billet_session_git_keep(session, error);
     }
@@ -818,7 +845,7 @@ billet_travel_forget(const struct billet_context *context, const char *lease)
 void
 billet_session_travel_leave(struct billet_session *session)
 {
-    if (session->held && session->travel.returned && is_far(session))
+    if (session->held && session->travel.returned && billet_session_is_far(session))
         billet_far_keep(session);
 }
 
@@ -829,6 +856,7 @@ billet_session_travel_end(struct billet_session *session, bool ended)
     billet_owners_cancel(billet_steal(travel->owners)); /* it looks at the workspace */
     billet_beside_end(&travel->keeping, NULL);
     billet_beside_end(&travel->baseline, NULL);
+    travel->keeping = travel->baseline = (struct billet_beside){0};
     billet_session_git_end(session);
     billet_workspace_end(travel->workspace);
     travel->workspace = NULL;

@@ -53,14 +53,18 @@ struct billet_travel {
 /* Whether the workspace of this session has to be brought in and back. */
 bool billet_session_travels(const struct billet_session *session);
 
+/* Its copy is on another machine. */
+bool billet_session_is_far(const struct billet_session *session);
+
 /* Before the lease: lock (says so and waits while another run works on it), complete what an
  * interrupted run left, take the baseline. */
 int billet_session_travel_begin(struct billet_session *session, struct billet_error *error);
 /* Until the baseline is there. */
 int billet_session_travel_await(struct billet_session *session, struct billet_error *error);
-/* The same for a held lease: only lock; and then, with its facts as they are under the lock, take
- * up what an earlier process began. */
-int billet_session_travel_lock(struct billet_session *session, struct billet_error *error);
+/* The same for a held lease (NULL: not known which): only lock, where that is not done; and then,
+ * with its facts as they are under the lock, take up what an earlier process began. */
+int billet_session_travel_lock(struct billet_session *session, const char *lease,
+                               struct billet_error *error);
 int billet_session_travel_resume(struct billet_session *session, const json_t *facts,
                                  struct billet_error *error);
 /* In place of the driver's realize. Where nobody chose the mode and an overlay will not do, this
@@ -78,6 +82,10 @@ int billet_session_bring_back(struct billet_session *session, struct billet_repo
 /* On a held lease: stop what runs, send what changed here. */
 int billet_session_push(struct billet_session *session, struct billet_report *report,
                         struct billet_error *error);
+/* Both for a far copy that an earlier run left, before the next one's command. Changes on both
+ * sides are class LOST, code workspace_conflicts. */
+int billet_session_travel_again(struct billet_session *session, const json_t *facts,
+                                struct billet_error *error);
 /* After bring_back, for a lease that is held: begin anew from what is in the workspace now. */
 int billet_session_travel_renew(struct billet_session *session, struct billet_error *error);
 /* The lease is to be destroyed, and the driver's handle is still held: what may serve the next

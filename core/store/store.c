@@ -9,6 +9,13 @@
 #include "base/error.h"
 #include "base/module.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#define SANITIZED __has_feature(address_sanitizer)
+#else
+#define SANITIZED 0
+#endif
 #define SCHEME_MAX 32
 static const struct billet_module_kind kind = {
     .what = "store module", .code = "store_module_broken", .symbol = BILLET_STORE_SYMBOL};
@@ -69,7 +76,7 @@ check_module(const struct billet_store_module *module, const char *scheme,
 static void
 load_sqlite(void)
 {
-#if defined(RTLD_DEEPBIND) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if defined(RTLD_DEEPBIND) && !SANITIZED
     dlopen("libsqlite3.so.0", RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE | RTLD_DEEPBIND);
 #endif
 }

@@ -183,6 +183,8 @@ billet_workspace_resume(struct billet_workspace *workspace, int64_t since_ns, co
         workspace->since_ns = since_ns;
         return 0;
     }
+    billet_manifest_free(&workspace->baseline);
+    workspace->baseline = (struct billet_manifest)BILLET_MANIFEST_INIT;
     int result = billet_io_read_file(path, &bytes, BASELINE_MAX, error);
     if (result == 0)
         result = billet_manifest_decode(bytes.data, bytes.length, &workspace->limits,
@@ -232,6 +234,18 @@ billet_workspace_settle(const struct billet_workspace *workspace)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
+void
+billet_workspace_set_tag(struct billet_workspace *workspace, const char *tag)
+{
+    /* UUIDv7 begins with the time; its end tells leases of one minute apart. */
+    size_t length = strlen(tag);
+    memset(workspace->tag, 0, sizeof(workspace->tag));
+    memcpy(workspace->tag, tag + (length > 8 ? length - 8 : 0), length > 8 ? 8 : length);
+    for (char *c = workspace->tag; *c != '\0'; c++)
+        if (*c == '/' || (unsigned char)*c < 0x21 || *c == 0x7f)
+            *c = '_';
+}
+
 int
 billet_workspace_begin(const struct billet_workspace_options *options,
                        struct billet_workspace **made, struct billet_error *error)
@@ -244,12 +258,7 @@ billet_workspace_begin(const struct billet_workspace_options *options,
     workspace->root.fd = -1;
     workspace->lock = (struct billet_workspace_lock)BILLET_WORKSPACE_LOCK_INIT;
     workspace->stage = (struct billet_stage)BILLET_STAGE_INIT;
-    /* UUIDv7 begins with the time; its end tells leases of one minute apart. */
-    size_t length = strlen(options->tag);
-    memcpy(workspace->tag, options->tag + (length > 8 ? length - 8 : 0), length > 8 ? 8 : length);
-    for (char *c = workspace->tag; *c != '\0'; c++)
-        if (*c == '/' || (unsigned char)*c < 0x21 || *c == 0x7f)
-            *c = '_';
+    billet_workspace_set_tag(workspace, options->tag);
     int result = billet_root_open(&workspace->root, options->directory, error);
     if (result == 0)
         result = billet_workspace_lock(&workspace->lock, &workspace->root, options->state_directory,

@@ -47,6 +47,9 @@ struct billet_workspace_options {
 int billet_workspace_begin(const struct billet_workspace_options *options,
                            struct billet_workspace **workspace, struct billet_error *error);
 
+/* Another one than billet_workspace_begin was given, before anything comes back. */
+void billet_workspace_set_tag(struct billet_workspace *workspace, const char *tag);
+
 const struct billet_root *billet_workspace_root(const struct billet_workspace *workspace);
 /* Take the baseline of a scan now, where TIME was asked for and will not do. */
 int billet_workspace_scan(struct billet_workspace *workspace, struct billet_error *error);
