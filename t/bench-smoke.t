@@ -18,6 +18,7 @@ for row in local sandbox step-local-resolve step-local-exec store-1 store-32-p99
     ok "row $row is there" grep -q "\"row\": \"$row\"" "$scratch/bench.json"
 done
 ok "row ssh is there, or why not" grep -Eq '"row": "ssh(-cold)?"' "$scratch/bench.json"
+ok "row exec-ssh is there, or why not" grep -Eq '"row": "(exec-ssh|ssh)"' "$scratch/bench.json"
 ok "row secret-rewrap is there" grep -Eq '"row": "secret-rewrap-[0-9]+"' "$scratch/bench.json"
 ok "a row that is not skipped has a positive figure" \
     grep -Eq '"row": "local"[^}]*"value": [0-9.]*[1-9]' "$scratch/bench.line"

@@ -281,5 +281,14 @@ first" "user, $way: also of a command that fails"
     for lease in $(echo "$stdout" | grep -Eo '"id": *"[^"]*"' | cut -d'"' -f4); do
         as_user billet lease destroy "$lease"
     done
+    case $ways in
+    *overlay*)
+        way=overlay
+        as_user_git_run 'true'
+        is "$status/$(echo "$stderr" | grep -c 'belongs to another user (uid 0)')" 125/1 \
+            "another's repository cannot be covered in an overlay of one's own, which is said"
+        like "$stderr" "--workspace-mode copy" "with what to do"
+        ;;
+    esac
 fi
 done_testing

@@ -116,7 +116,7 @@ cat >"$guest" <<END
 if [ "\$1" = send ] && [ -e $far/evil.tar ]; then
     cat >/dev/null
     cat $far/evil.tar
-elif [ "\$1" = manifest ] && [ -e $far/evil.manifest ] && [ -n "\$3" ]; then
+elif [ "\$1" = end ] && [ -e $far/evil.manifest ]; then
     cat $far/evil.manifest
 else
     exec $far/guest "\$@"

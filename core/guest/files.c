@@ -77,22 +77,27 @@ write_manifest(const char *directory, const struct billet_filter *filter,
                       : billet_io_write_all(STDOUT_FILENO, bytes.data, bytes.length, error);
 }
 
-int
-guest_manifest(int argc, char **argv)
+/* argv: DIRECTORY [FLAGS [PATTERN...]] */
+static int
+print_manifest(int argc, char **argv)
 {
     struct billet_error error = BILLET_ERROR_INIT;
     struct billet_filter filter = BILLET_FILTER_INIT;
     int result = 0;
-    if (argc < 2)
-        return GUEST_EXIT_USAGE;
-    if (argc > 2)
-        filter.flags = (unsigned)strtoul(argv[2], NULL, 10);
-    for (int i = 3; result == 0 && i < argc; i++)
+    if (argc > 1)
+        filter.flags = (unsigned)strtoul(argv[1], NULL, 10);
+    for (int i = 2; result == 0 && i < argc; i++)
         result = billet_patterns_add(&filter.exclude, argv[i], strlen(argv[i]), &error);
     if (result == 0)
-        result = write_manifest(argv[1], argc > 2 ? &filter : NULL, &error);
+        result = write_manifest(argv[0], argc > 1 ? &filter : NULL, &error);
     billet_filter_free(&filter);
     return guest_say(result, &error);
+}
+
+int
+guest_manifest(int argc, char **argv)
+{
+    return argc < 2 ? GUEST_EXIT_USAGE : print_manifest(argc - 1, argv + 1);
 }
 
 /* ---- receive ------------------------------------------------------------------------------ */
@@ -336,7 +341,7 @@ guest_take(int argc, char **argv)
      * so no failure matters. */
     if (lstat(argv[1], &status) == 0 && S_ISDIR(status.st_mode))
         (void)!rename(argv[1], argv[2]);
-    return 0;
+    return print_manifest(1, argv + 2);
 }
 
 struct kept {
@@ -410,13 +415,13 @@ int
 guest_end(int argc, char **argv)
 {
     char label[160];
-    if (argc != 2 || strlen(argv[1]) > 100)
+    if (argc < 2 || strlen(argv[1]) > 100)
         return GUEST_EXIT_USAGE;
     snprintf(label, sizeof(label), "BILLET_LEASE_ID=%s", argv[1]);
     struct guest_tree tree = {.pid = -1, .label = label};
     for (int round = 0; round < END_ROUNDS; round++) {
         if (guest_processes_kill(&tree) == 0)
-            return 0;
+            return argc > 2 ? print_manifest(argc - 2, argv + 2) : 0;
         poll(NULL, 0, 5);
     }
     fprintf(stderr, "billet-guest: processes of the lease did not end\n");

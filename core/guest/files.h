@@ -22,11 +22,13 @@ int guest_receive_into(const char *directory, struct billet_error *error);
 /* send DIRECTORY: an archive of the paths on standard input, each with a NUL. What is not there any
  * more is left out. */
 int guest_send(int argc, char **argv);
-/* take KEPT DIRECTORY: what was kept becomes DIRECTORY, when there is something. */
+/* take KEPT DIRECTORY: what was kept becomes DIRECTORY, when there is something; then the manifest
+ * of DIRECTORY. */
 int guest_take(int argc, char **argv);
 /* keep DIRECTORY KEPT: the reverse. Beside KEPT the eight newest stay. */
 int guest_keep(int argc, char **argv);
-/* end LEASE: kill what carries BILLET_LEASE_ID=LEASE, but this. */
+/* end LEASE [DIRECTORY [FLAGS [PATTERN...]]]: kill what carries BILLET_LEASE_ID=LEASE, but this.
+ * Then the manifest of DIRECTORY, if there is one. */
 int guest_end(int argc, char **argv);
 
 /* A system call failed, see errno: "cannot WHAT PATH"; code workspace_full or io_failed. */

@@ -16,13 +16,15 @@ static const struct guest_command commands[] = {
      guest_asset_find},
     {"asset-put", "CACHE PLACE ID LEAF NAME", "put standard input into the cache of assets",
      guest_asset_put},
-    {"end", "LEASE", "kill what carries BILLET_LEASE_ID=LEASE in its environment", guest_end},
+    {"end", "LEASE [DIRECTORY [FLAGS [PATTERN...]]]",
+     "kill what carries BILLET_LEASE_ID=LEASE in its environment; then as manifest", guest_end},
     {"keep", "DIRECTORY KEPT", "put a directory away for a later take", guest_keep},
     {"manifest", "DIRECTORY [FLAGS [PATTERN...]]", "print what a directory holds", guest_manifest},
     {"receive", "DIRECTORY", "bring a directory up to date from standard input", guest_receive},
     {"send", "DIRECTORY", "print an archive of the paths on standard input", guest_send},
     {"serve", "NONCE", "run commands for the other end of standard input and output", guest_serve},
-    {"take", "KEPT DIRECTORY", "make what was put away the directory", guest_take},
+    {"take", "KEPT DIRECTORY", "make what was put away the directory; then as manifest",
+     guest_take},
     {"version", "", "print the version of this program", guest_version},
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

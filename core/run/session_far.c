@@ -223,20 +223,25 @@ drop_repository(struct billet_manifest *manifest)
     manifest->count = kept;
 }
 
+/* before: a verb of the guest that shows a directory and does something first, with its words. */
 static int
-look(struct billet_session *session, const char *directory, bool filtered,
-     struct billet_manifest *manifest, struct billet_error *error)
+look(struct billet_session *session, const char *const before[2], const char *directory,
+     bool filtered, struct billet_manifest *manifest, struct billet_error *error)
 {
     cleanup_buffer struct billet_buffer bytes = BILLET_BUFFER_INIT;
     const struct billet_filter *filter = &session->travel.filter;
     const struct billet_strings *exclude = &session->environment.workspace_exclude;
-    const char *argv[ARGUMENTS_MAX + 5] = {NULL, "manifest", directory};
+    const char *argv[ARGUMENTS_MAX + 6] = {NULL, before[0]};
+    size_t count = 2;
     char flags[16];
     snprintf(flags, sizeof(flags), "%u", filter->flags);
+    if (before[1] != NULL)
+        argv[count++] = before[1];
+    argv[count++] = directory;
     if (filtered) {
-        argv[3] = flags;
+        argv[count++] = flags;
         for (size_t i = 0; i < exclude->count && i < ARGUMENTS_MAX; i++)
-            argv[4 + i] = exclude->items[i];
+            argv[count++] = exclude->items[i];
     }
     int result = billet_far_run(session, argv, NULL, read_manifest, &bytes, error);
     if (result == 0)
@@ -246,6 +251,8 @@ look(struct billet_session *session, const char *directory, bool filtered,
         drop_repository(manifest);
     return result;
 }
+
+static const char *const only_look[2] = {"manifest", NULL};
 
 /* ---- in ----------------------------------------------------------------------------------------
  */
@@ -288,11 +295,11 @@ billet_far_bring_in(struct billet_session *session, const char *directory,
     cleanup_manifest struct billet_manifest there = BILLET_MANIFEST_INIT;
     cleanup_free char *kept = NULL;
     int result = name_kept(session, &kept, error);
-    const char *take[] = {NULL, "take", kept, directory, NULL};
-    if (result == 0 && kept[0] != '\0')
-        result = billet_far_run(session, take, NULL, NULL, NULL, error);
+    const char *const take[2] = {"take", kept};
     if (result == 0)
-        result = look(session, directory, false, &there, error);
+        result = look(session, kept[0] != '\0' ? take : only_look, directory, false, &there, error);
+    if (result == 0)
+        result = billet_session_travel_await(session, error);
     return result < 0
                ? result
                : send_tree(session, directory, billet_workspace_baseline(session->travel.workspace),
@@ -321,13 +328,6 @@ read_archive(void *context, int fd, struct billet_error *error)
     return billet_workspace_receive(receiving->workspace, fd, BILLET_RECEIVE_CHANGES, error);
 }
 
-static int
-end_commands(struct billet_session *session, struct billet_error *error)
-{
-    const char *argv[] = {NULL, "end", session->lease.lease.id, NULL};
-    return billet_far_run(session, argv, NULL, NULL, NULL, error);
-}
-
 int
 billet_far_collect(struct billet_session *session, struct billet_error *error)
 {
@@ -339,9 +339,8 @@ billet_far_collect(struct billet_session *session, struct billet_error *error)
     const char *argv[] = {NULL, "send", directory, NULL};
     if (directory == NULL)
         return billet_error_no_memory(error);
-    int result = end_commands(session, error);
-    if (result == 0)
-        result = look(session, directory, true, &now, error);
+    const char *const end[2] = {"end", session->lease.lease.id};
+    int result = look(session, end, directory, true, &now, error);
     if (result == 0)
         result = billet_far_compare(billet_workspace_baseline(workspace), &now, &receiving.wanted,
                                     &gone, error);
@@ -356,50 +355,69 @@ billet_far_collect(struct billet_session *session, struct billet_error *error)
 /* ---- held --------------------------------------------------------------------------------------
  */
 
+/* Both sides at once. */
+struct looking {
+    struct billet_session *session;
+    struct billet_manifest here;
+};
+
 static int
-look_here(struct billet_session *session, struct billet_manifest *here, struct billet_error *error)
+look_here(void *context, struct billet_error *error)
 {
-    const struct billet_scan scan = {.filter = &session->travel.filter, .hash = BILLET_HASH_RACY};
-    return billet_scan(billet_workspace_root(session->travel.workspace), &scan, here, NULL, error);
+    struct looking *looking = context;
+    struct billet_travel *travel = &looking->session->travel;
+    const struct billet_scan scan = {.filter = &travel->filter, .hash = BILLET_HASH_RACY};
+    return billet_scan(billet_workspace_root(travel->workspace), &scan, &looking->here, NULL,
+                       error);
+}
+
+static int
+look_at_both(struct looking *looking, const char *const before[2], bool filtered,
+             struct billet_manifest *there, struct billet_error *error)
+{
+    struct billet_beside beside = {0};
+    cleanup_free char *directory = billet_far_fact(looking->session, "directory");
+    if (directory == NULL)
+        return billet_error_no_memory(error);
+    billet_beside_begin(&beside, look_here, looking);
+    int result = look(looking->session, before, directory, filtered, there, error);
+    int here = billet_beside_end(&beside, result == 0 ? error : NULL);
+    return result < 0 ? result : here;
 }
 
 int
 billet_far_exchange(struct billet_session *session, struct billet_manifest *both,
                     struct billet_error *error)
 {
-    cleanup_manifest struct billet_manifest here = BILLET_MANIFEST_INIT;
+    struct looking looking = {session, BILLET_MANIFEST_INIT};
     cleanup_manifest struct billet_manifest there = BILLET_MANIFEST_INIT;
-    cleanup_free char *directory = billet_far_fact(session, "directory");
-    int result =
-        directory == NULL ? billet_error_no_memory(error) : look_here(session, &here, error);
+    int result = look_at_both(&looking, only_look, true, &there, error);
     if (result == 0)
-        result = look(session, directory, true, &there, error);
-    return result < 0 ? result : billet_tree_combine(&here, &there, NULL, both, error);
+        result = billet_tree_combine(&looking.here, &there, NULL, both, error);
+    billet_manifest_free(&looking.here);
+    return result;
 }
 
 int
 billet_far_push(struct billet_session *session, struct billet_manifest *both,
                 struct billet_report *report, struct billet_error *error)
 {
-    cleanup_manifest struct billet_manifest here = BILLET_MANIFEST_INIT;
+    struct looking looking = {session, BILLET_MANIFEST_INIT};
     cleanup_manifest struct billet_manifest there = BILLET_MANIFEST_INIT;
     cleanup_manifest struct billet_manifest target = BILLET_MANIFEST_INIT;
+    const struct billet_manifest *was = billet_workspace_baseline(session->travel.workspace);
     cleanup_free char *directory = billet_far_fact(session, "directory");
-    int result = directory == NULL ? billet_error_no_memory(error) : end_commands(session, error);
+    const char *const end[2] = {"end", session->lease.lease.id};
+    int result = directory == NULL ? billet_error_no_memory(error)
+                                   : look_at_both(&looking, end, false, &there, error);
     if (result == 0)
-        result = look_here(session, &here, error);
-    if (result == 0)
-        result = look(session, directory, false, &there, error);
-    if (result == 0)
-        result =
-            billet_tree_choose(&here, &there, billet_workspace_baseline(session->travel.workspace),
-                               &target, report, error);
+        result = billet_tree_choose(&looking.here, &there, was, &target, report, error);
     if (result == 0)
         result = send_tree(session, directory, &target, &there, error);
-    return result < 0 ? result
-                      : billet_tree_combine(&here, &target,
-                                            billet_workspace_baseline(session->travel.workspace),
-                                            both, error);
+    if (result == 0)
+        result = billet_tree_combine(&looking.here, &target, was, both, error);
+    billet_manifest_free(&looking.here);
+    return result;
 }
 
 /* ---- kept --------------------------------------------------------------------------------------

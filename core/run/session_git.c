@@ -169,6 +169,24 @@ overlay_obstacle(const struct billet_session *session)
     return NULL;
 }
 
+/* An ordinary user's overlay cannot copy up what another user owns, and its .git is to be covered.
+ * Nobody asks when the mode was free: then it is no overlay (session_travel.c). */
+static int
+refuse_foreign(const struct billet_session *session, struct billet_error *error)
+{
+    struct stat status;
+    if (geteuid() == 0 ||
+        billet_root_stat(billet_workspace_root(session->travel.workspace), ".git", &status) < 0 ||
+        status.st_uid == geteuid())
+        return 0;
+    billet_error_set(error, BILLET_CLASS_CONFIG, "workspace_realization_failed",
+                     "its repository belongs to another user (uid %u), whose files an overlay of "
+                     "yours cannot change",
+                     (unsigned)status.st_uid);
+    return billet_error_hint(error, "use --workspace-mode copy, or workspace_git = no to leave the "
+                                    "repository as it is");
+}
+
 /* From here on .git is no file that comes back. */
 static void
 guard(struct billet_session *session)
@@ -205,6 +223,9 @@ billet_session_git_bring_in(struct billet_session *session, const char *director
     }
     int result = 0;
     if (travel->git != NULL && is_overlay(session)) {
+        result = refuse_foreign(session, error);
+        if (result < 0)
+            return result;
         result = billet_git_cover(travel->git, &far, error);
         guard(session);
     } else if (travel->git != NULL) {

@@ -219,6 +219,22 @@ begin(struct billet_session *session, int baseline, struct billet_error *error)
     return result;
 }
 
+static int
+take_baseline(void *context, struct billet_error *error)
+{
+    const struct billet_session *session = context;
+    return billet_workspace_scan(session->travel.workspace, error);
+}
+
+int
+billet_session_travel_await(struct billet_session *session, struct billet_error *error)
+{
+    struct billet_travel *travel = &session->travel;
+    /* Who keeps it awaits it. */
+    return billet_beside_end(travel->keeping.work != NULL ? &travel->keeping : &travel->baseline,
+                             error);
+}
+
 int
 billet_session_travel_begin(struct billet_session *session, struct billet_error *error)
 {
@@ -233,9 +249,13 @@ billet_session_travel_begin(struct billet_session *session, struct billet_error 
         tell_other_mode(session);
         return 0;
     }
-    int result = begin(session, overlay ? BILLET_BASELINE_TIME : BILLET_BASELINE_MANIFEST, error);
+    bool far = billet_session_is_far(session);
+    int result =
+        begin(session, overlay || far ? BILLET_BASELINE_TIME : BILLET_BASELINE_MANIFEST, error);
     if (result == 0)
         billet_session_git_begin(session);
+    if (result == 0 && far)
+        billet_beside_begin(&session->travel.baseline, take_baseline, session);
     /* Root's overlay is mounted where every id is known. */
     if (result == 0 && overlay && session->mode_is_free && geteuid() != 0)
         session->travel.owners = billet_owners_begin(
@@ -426,6 +446,14 @@ overlay_in(struct billet_session *session, struct billet_buffer *directory, json
                             session->info->name);
 }
 
+static int
+keep_beside(void *context, struct billet_error *error)
+{
+    struct billet_session *session = context;
+    int result = billet_beside_end(&session->travel.baseline, error);
+    return result < 0 ? result : keep_baseline(session, error);
+}
+
 /* A copy that the driver's end has, in a directory that the driver names. */
 static int
 far_in(struct billet_session *session, struct billet_buffer *directory, json_t **facts,
@@ -435,9 +463,12 @@ far_in(struct billet_session *session, struct billet_buffer *directory, json_t *
                                            session->workspace, directory, facts, error);
     if (result == 0)
         result = billet_session_make_place(session, error);
-    if (result == 0)
-        result = billet_far_bring_in(session, billet_buffer_text(directory), error);
-    return result < 0 ? result : keep_baseline(session, error);
+    if (result < 0)
+        return result;
+    billet_beside_begin(&session->travel.keeping, keep_beside, session);
+    result = billet_far_bring_in(session, billet_buffer_text(directory), error);
+    int kept = billet_session_travel_await(session, result == 0 ? error : NULL);
+    return result < 0 ? result : kept;
 }
 
 int
@@ -823,6 +854,9 @@ billet_session_travel_end(struct billet_session *session, bool ended)
 {
     struct billet_travel *travel = &session->travel;
     billet_owners_cancel(billet_steal(travel->owners)); /* it looks at the workspace */
+    billet_beside_end(&travel->keeping, NULL);
+    billet_beside_end(&travel->baseline, NULL);
+    travel->keeping = travel->baseline = (struct billet_beside){0};
     billet_session_git_end(session);
     billet_workspace_end(travel->workspace);
     travel->workspace = NULL;

@@ -13,6 +13,7 @@
 #include <billet/types.h>
 
 #include "base/json.h"
+#include "run/beside.h"
 #include "run/context.h"
 #include "workspace/owners.h"
 #include "workspace/workspace.h"
@@ -31,6 +32,8 @@ struct billet_run_git {
 
 struct billet_travel {
     struct billet_workspace *workspace; /* locked while not NULL */
+    struct billet_beside baseline;      /* of a far workspace: taken while the lease is acquired */
+    struct billet_beside keeping;       /* and written down while it is brought in */
     struct billet_owners *owners;       /* while it is not known whether an overlay will do */
     struct billet_filter filter;
     int gate_fd;     /* session_gate.c; 0: none */
@@ -56,6 +59,8 @@ bool billet_session_is_far(const struct billet_session *session);
 /* Before the lease: lock (says so and waits while another run works on it), complete what an
  * interrupted run left, take the baseline. */
 int billet_session_travel_begin(struct billet_session *session, struct billet_error *error);
+/* Until the baseline is there. */
+int billet_session_travel_await(struct billet_session *session, struct billet_error *error);
 /* The same for a held lease (NULL: not known which): only lock, where that is not done; and then,
  * with its facts as they are under the lock, take up what an earlier process began. */
 int billet_session_travel_lock(struct billet_session *session, const char *lease,

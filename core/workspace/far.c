@@ -7,35 +7,35 @@
 #include "base/io.h"
 #include "workspace/tree.h"
 
-static const struct billet_entry *
-find(const struct billet_manifest *manifest, const struct billet_entry *entry)
-{
-    return billet_manifest_find(manifest, entry->path, entry->path_length);
-}
-
+/* What is there and is not to be, wanted: what is to be there under its name. */
 static bool
-is_to_go(const struct billet_far_send *send, const struct billet_entry *old)
+is_to_go(const struct billet_entry *wanted, const struct billet_entry *old)
 {
-    const struct billet_entry *wanted = find(send->target, old);
     return wanted == NULL || wanted->type != old->type;
 }
 
+/* old: what is there under its name. */
 static bool
-is_to_come(const struct billet_far_send *send, const struct billet_entry *entry)
+is_to_come(const struct billet_entry *old, const struct billet_entry *entry)
 {
-    const struct billet_entry *old = find(send->there, entry);
     return entry->type != BILLET_ENTRY_OTHER && (old == NULL || !billet_tree_same(old, entry));
 }
 
 bool
 billet_far_differs(const struct billet_far_send *send)
 {
-    for (size_t i = 0; i < send->there->count; i++)
-        if (is_to_go(send, &send->there->entries[i]))
+    size_t at = 0;
+    for (size_t i = 0; i < send->there->count; i++) {
+        const struct billet_entry *old = &send->there->entries[i];
+        if (is_to_go(billet_manifest_follow(send->target, &at, old), old))
             return true;
-    for (size_t i = 0; i < send->target->count; i++)
-        if (is_to_come(send, &send->target->entries[i]))
+    }
+    at = 0;
+    for (size_t i = 0; i < send->target->count; i++) {
+        const struct billet_entry *entry = &send->target->entries[i];
+        if (is_to_come(billet_manifest_follow(send->there, &at, entry), entry))
             return true;
+    }
     return false;
 }
 
@@ -46,7 +46,7 @@ write_gone(const struct billet_far_send *send, int fd, struct billet_copy_result
     cleanup_buffer struct billet_buffer paths = BILLET_BUFFER_INIT;
     for (size_t i = send->there->count; i > 0; i--) {
         const struct billet_entry *old = &send->there->entries[i - 1];
-        if (!is_to_go(send, old))
+        if (!is_to_go(billet_manifest_find(send->target, old->path, old->path_length), old))
             continue;
         billet_buffer_append(&paths, old->path, old->path_length + 1u);
         done->deleted++;
@@ -85,16 +85,19 @@ billet_far_write(const struct billet_far_send *send, int fd, struct billet_copy_
     struct billet_archive_writer *writer = NULL;
     const struct billet_manifest *target = send->target;
     uint64_t total = 0, sent = 0;
+    size_t at = 0;
     *done = (struct billet_copy_result){0};
     int result = write_gone(send, fd, done, error);
     if (result == 0)
         result = billet_archive_writer_new(fd, &writer, error);
     for (size_t i = 0; result == 0 && send->progress != NULL && i < target->count; i++)
-        if (is_to_come(send, &target->entries[i]))
+        if (is_to_come(billet_manifest_follow(send->there, &at, &target->entries[i]),
+                       &target->entries[i]))
             total += target->entries[i].size;
+    at = 0;
     for (size_t i = 0; result == 0 && i < target->count; i++) {
         const struct billet_entry *entry = &target->entries[i];
-        if (!is_to_come(send, entry))
+        if (!is_to_come(billet_manifest_follow(send->there, &at, entry), entry))
             continue;
         result = write_entry(send, writer, entry, done, error);
         sent += entry->size;
@@ -116,17 +119,21 @@ billet_far_compare(const struct billet_manifest *was, const struct billet_manife
                    struct billet_buffer *wanted, struct billet_buffer *gone,
                    struct billet_error *error)
 {
+    size_t at = 0;
     for (size_t i = 0; i < now->count; i++) {
         const struct billet_entry *entry = &now->entries[i];
-        const struct billet_entry *old = find(was, entry);
+        const struct billet_entry *old = billet_manifest_follow(was, &at, entry);
         int result = billet_tree_accept(entry, error);
         if (result < 0)
             return result;
-        if (entry->type != BILLET_ENTRY_OTHER && (old == NULL || !billet_tree_same(old, entry)))
+        if (is_to_come(old, entry))
             billet_buffer_append(wanted, entry->path, entry->path_length + 1u);
     }
-    for (size_t i = 0; i < was->count; i++)
-        if (was->entries[i].type != BILLET_ENTRY_OTHER && find(now, &was->entries[i]) == NULL)
-            billet_buffer_append(gone, was->entries[i].path, was->entries[i].path_length + 1u);
+    at = 0;
+    for (size_t i = 0; i < was->count; i++) {
+        const struct billet_entry *old = &was->entries[i];
+        if (old->type != BILLET_ENTRY_OTHER && billet_manifest_follow(now, &at, old) == NULL)
+            billet_buffer_append(gone, old->path, old->path_length + 1u);
+    }
     return wanted->failed || gone->failed ? billet_error_no_memory(error) : 0;
 }

@@ -137,9 +137,16 @@ int
 billet_manifest_join(struct billet_manifest *manifest, struct billet_manifest *from,
                      struct billet_error *error)
 {
-    if (reserve(manifest, from->count, error) < 0)
+    if (manifest->count == 0) {
+        /* The first one's are taken as they are. */
+        free(manifest->entries);
+        manifest->entries = from->entries;
+        manifest->capacity = from->capacity;
+        from->entries = NULL;
+    } else if (reserve(manifest, from->count, error) < 0) {
         return -BILLET_CLASS_CAPACITY;
-    if (from->count > 0)
+    }
+    if (from->count > 0 && from->entries != NULL)
         memcpy(manifest->entries + manifest->count, from->entries,
                from->count * sizeof(*from->entries));
     manifest->count += from->count;
@@ -219,6 +226,20 @@ billet_manifest_find(const struct billet_manifest *manifest, const char *path, s
         struct billet_entry *entry = &manifest->entries[manifest->slots[at] - 1];
         if (is_path(entry, path, length))
             return entry;
+    }
+    return NULL;
+}
+
+const struct billet_entry *
+billet_manifest_follow(const struct billet_manifest *manifest, size_t *at,
+                       const struct billet_entry *entry)
+{
+    for (; *at < manifest->count; ++*at) {
+        const struct billet_entry *here = &manifest->entries[*at];
+        int order =
+            billet_path_compare(here->path, here->path_length, entry->path, entry->path_length);
+        if (order >= 0)
+            return order == 0 ? here : NULL;
     }
     return NULL;
 }

@@ -93,6 +93,10 @@ int billet_manifest_index(struct billet_manifest *manifest, struct billet_error 
 /* NULL when absent. Valid until the next add. The manifest is sorted or has an index. */
 struct billet_entry *billet_manifest_find(const struct billet_manifest *manifest, const char *path,
                                           size_t length);
+/* The same of a sorted manifest for one who asks in the order of paths: *at is where he is, 0 at
+ * first, and the whole walk looks at each entry once. */
+const struct billet_entry *billet_manifest_follow(const struct billet_manifest *manifest,
+                                                  size_t *at, const struct billet_entry *entry);
 /* Position of the first entry not below path (sorted manifests). */
 size_t billet_manifest_lower_bound(const struct billet_manifest *manifest, const char *path,
                                    size_t length);

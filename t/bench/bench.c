@@ -23,7 +23,7 @@ static const struct {
     {"sandbox", bench_rows_sandbox, "a sandboxed run, beside the same with bubblewrap alone"},
     {"exec", bench_rows_exec, "a command on a lease that is held, beside a local spawn"},
     {"workspace", bench_rows_workspace, "sandboxed runs on trees, overlay beside bind"},
-    {"ssh", bench_rows_ssh, "a tree of files over ssh, beside tar and rsync"},
+    {"ssh", bench_rows_ssh, "a tree of files and commands over ssh, beside tar, rsync and ssh"},
     {"steps", bench_rows_steps, "where the time of a run goes"},
     {"store", bench_rows_store, "acquire and release on SQLite, beside the bare statements"},
     {"pgsql", bench_rows_pgsql, "the same on PostgreSQL, beside pgbench"},

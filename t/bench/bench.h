@@ -90,6 +90,17 @@ void bench_tell_ratio(struct bench *bench, const char *name, const char *unit, d
 void bench_tell_commands(struct bench *bench, const char *name, const struct bench_command *floor,
                          const struct bench_command *measured, enum bench_target kind,
                          double target);
+/* What a command on a held lease is measured beside, and the row that says so. */
+struct bench_floor {
+    const char *row;
+    struct bench_command command;
+    enum bench_target kind;
+    double target;
+};
+/* A command on a lease of the environment that this process holds, and each of the others, in turn.
+ * config: a file, or NULL. */
+void bench_warm_exec(struct bench *bench, const char *config, const char *environment,
+                     const struct bench_floor *floors, size_t count); /* row_exec.c */
 void bench_skip(struct bench *bench, const char *name, const char *why);
 
 /* ---- the rows --------------------------------------------------------------- */

@@ -29,9 +29,10 @@ end(struct held *held)
 
 /* False with the reason told where the environment does not work here. */
 static bool
-begin(struct bench *bench, const char *name, const char *environment, struct held *held)
+begin(struct bench *bench, const char *name, const char *config, const char *environment,
+      struct held *held)
 {
-    const struct billet_context_request request = {0};
+    const struct billet_context_request request = {.config = config};
     struct billet_error error = BILLET_ERROR_INIT;
     held->request = (struct billet_session_request){.environment = environment,
                                                     .workspace_mode = -1,
@@ -71,29 +72,42 @@ exec_once(struct held *held)
     return taken;
 }
 
-static void
-warm(struct bench *bench, const char *environment)
+void
+bench_warm_exec(struct bench *bench, const char *config, const char *environment,
+                const struct bench_floor *floors, size_t count)
 {
     struct held held;
-    char name[64];
     size_t runs = (size_t)bench->runs;
-    cleanup_free double *floor = calloc(runs, sizeof(double));
     cleanup_free double *taken = calloc(runs, sizeof(double));
-    const struct bench_command spawn = {.name = "a local spawn", .argv = command};
-    snprintf(name, sizeof(name), "exec-%s", environment);
-    if (floor == NULL || taken == NULL)
+    cleanup_free double *others = calloc(runs * count, sizeof(double));
+    if (taken == NULL || others == NULL)
         bench_die("out of memory");
-    if (!begin(bench, name, environment, &held))
+    if (!begin(bench, floors[0].row, config, environment, &held))
         return;
     for (int i = 0; i < 3; i++)
         exec_once(&held);
     for (size_t i = 0; i < runs; i++) {
-        floor[i] = bench_run(&spawn);
+        for (size_t k = 0; k < count; k++)
+            others[k * runs + i] = bench_run(&floors[k].command);
         taken[i] = exec_once(&held);
     }
     end(&held);
-    bench_tell_ratio(bench, name, "ms", bench_median(floor, runs), bench_median(taken, runs),
-                     BENCH_AT_MOST, 1.5);
+    double measured = bench_median(taken, runs);
+    for (size_t k = 0; k < count; k++)
+        bench_tell_ratio(bench, floors[k].row, "ms", bench_median(others + k * runs, runs),
+                         measured, floors[k].kind, floors[k].target);
+}
+
+static void
+warm(struct bench *bench, const char *environment)
+{
+    char name[64];
+    snprintf(name, sizeof(name), "exec-%s", environment);
+    const struct bench_floor spawn = {.row = name,
+                                      .command = {.name = "a local spawn", .argv = command},
+                                      .kind = BENCH_AT_MOST,
+                                      .target = 1.5};
+    bench_warm_exec(bench, NULL, environment, &spawn, 1);
 }
 
 void

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A tree of files to a host that is reached by SSH: the step that brings the workspace in,
- * beside tar and rsync over a connection that is warm, as billet's is by then. What t/bench/far.sh
- * left in the scratch directory says where.
+ * beside tar and rsync over a connection that is warm, as billet's is by then; and commands on a
+ * lease there that is held, by who holds it and by a `billet exec` each, beside ssh over a
+ * connection that is shared, and without. What t/bench/far.sh left in the scratch directory says
+ * where.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +19,7 @@
 #include "bench.h"
 
 #define ROUNDS 5 /* at most: a round takes some seconds */
+#define EXECS 30 /* at most: some of them connect */
 
 enum { COLD, COLD_TAR, SAME, SAME_TAR, SAME_RSYNC, WHOLE, SERIES };
 
@@ -117,6 +120,55 @@ tell(struct far *far, const char *name, int ours, int floor, enum bench_target k
     bench_tell_ratio(far->bench, name, "ms", other, measured, kind, target);
 }
 
+/* ---- commands ------------------------------------------------------------------------------ */
+
+/* By a process of its own, which connects like plain ssh does. */
+static void
+exec_on_lease(struct far *far, const char *const *shared, const char *const *plain)
+{
+    const char *const acquire[] = {far->bench->billet, "lease", "acquire", "--config", far->config,
+                                   "--json",           "-e",    "far",     NULL};
+    timed(acquire, far->output, NULL);
+    json_t *said = json_load_file(far->output, 0, NULL);
+    const char *lease = json_string_value(json_object_get(said, "lease"));
+    if (lease == NULL)
+        bench_die("lease acquire names no lease");
+    const char *const ours[] = {
+        far->bench->billet, "exec", "--config", far->config, lease, "--", "true", NULL};
+    struct bench_command commands[] = {{.name = "ssh, shared", .argv = shared},
+                                       {.name = "ssh", .argv = plain},
+                                       {.name = "billet exec", .argv = ours}};
+    bench_interleave(far->bench, commands, 3);
+    bench_tell_commands(far->bench, "exec-ssh-process-shared", &commands[0], &commands[2],
+                        BENCH_INFORMATION, 0);
+    bench_tell_commands(far->bench, "exec-ssh-process", &commands[1], &commands[2],
+                        BENCH_INFORMATION, 0);
+    bench_commands_free(commands, 3);
+    const char *const destroy[] = {far->bench->billet, "lease", "destroy", "--config",
+                                   far->config,        lease,   NULL};
+    timed(destroy, NULL, NULL);
+    json_decref(said);
+}
+
+static void
+measure_commands(struct far *far)
+{
+    static const char line[] = "exec ssh -F \"$1\" far true";
+    static const char alone[] = "exec ssh -F \"$1\" -o ControlPath=none far true";
+    static const char *const spawn[] = {"/bin/true", NULL};
+    const char *const shared[] = {"/bin/sh", "-c", line, "sh", far->ssh_config, NULL};
+    const char *const plain[] = {"/bin/sh", "-c", alone, "sh", far->ssh_config, NULL};
+    const struct bench_floor floors[] = {
+        {"exec-ssh", {.name = "ssh, shared", .argv = shared}, BENCH_AT_MOST, 0.1},
+        {"exec-ssh-spawn", {.name = "a local spawn", .argv = spawn}, BENCH_AT_MOST, 1.5},
+    };
+    int runs = far->bench->runs;
+    far->bench->runs = runs < EXECS ? runs : EXECS;
+    bench_warm_exec(far->bench, far->config, "far", floors, 2);
+    exec_on_lease(far, shared, plain);
+    far->bench->runs = runs;
+}
+
 void
 bench_rows_ssh(struct bench *bench)
 {
@@ -141,6 +193,7 @@ bench_rows_ssh(struct bench *bench)
     bool rsync = waitpid(pid, &status, 0) == pid && status == 0;
     if (rsync)
         shell("exec rsync -a -e \"ssh -F $2\" \"$1\"/ far:\"$3\"/others/rsync/", far, NULL);
+    measure_commands(far);
     double whole;
     realize(far, &whole, NULL); /* the guest is there from now on */
     for (int rounds = bench->runs < ROUNDS ? bench->runs : ROUNDS; rounds > 0; rounds--)
