@@ -195,7 +195,27 @@ done
 billet run -e far -- printf '%s|' "a'b" 'a"b' '$x' '\' '-n' '--' '*' 'a
 b'
 is "$status/$stdout" "0/a'b|a\"b|\$x|\\|-n|--|*|a
-b|" "SEC-54: arguments arrive as they are (any bytes: t/unit/ssh_exec)"
+b|" "SEC-54: arguments arrive as they are"
+# Random bytes; the last one keeps the shell from taking newlines at the end away.
+set --
+words=$scratch/words
+i=0
+while [ "$i" -lt 200 ]; do
+    word=$(head -c 40 /dev/urandom | tr -d '\000' && echo .)
+    set -- "$@" "$word"
+    i=$((i + 1))
+done
+printf '%s\0' "$@" | cksum >"$words"
+billet run -e far -- sh -c 'printf "%s\\0" "$@" | cksum' sh "$@"
+is "$status/$stdout" "0/$(cat "$words")" "SEC-54: 200 arguments of random bytes arrive"
+for word in "$@"; do
+    i=$((i - 1))
+    set -- "$@" --env "V$i=$word"
+    shift
+done
+billet run -e far "$@" -- sh -c 'i=200
+    while [ "$i" -gt 0 ]; do i=$((i - 1)); eval "printf \"%s\\\\0\" \"\$V$i\""; done | cksum'
+is "$status/$stdout" "0/$(cat "$words")" "SEC-54: and so do 200 variables"
 start_billet run -e far -- sh -c 'echo ready; sleep 6007'
 wait_until grep -q ready "$scratch/stdout"
 kill -KILL "$billet_pid"
@@ -204,7 +224,7 @@ billet lease reap --now
 gone() { [ -z "$(ls "$far/leases")" ] && ! pgrep -fx 'sleep 6007' >/dev/null; }
 ok "SEC-55: after a SIGKILL nothing is left on the host" wait_until gone
 billet run -e far -w "$scratch/work" -- ln -s /etc/shadow out
-is "$status/$(ls "$scratch/work")" "125/file" "SEC-56: what comes back is judged (all of it: t/travel-ssh)"
+is "$status/$(ls "$scratch/work")" "125/file" "SEC-56: what comes back is judged (hosts that lie: t/travel-ssh)"
 # Leases on hosts that could not be reached are still to be ended: that is right.
 ok "no process is left" wait_until no_process_left
 done_testing

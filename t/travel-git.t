@@ -234,6 +234,17 @@ case $ways in
     ;;
 *) skip 2 "needs the sandbox" ;;
 esac
+case $ways in
+*ssh*)
+    mkdir -p "$scratch/tools"
+    for tool in sh cat sed test; do ln -sf "$(command -v $tool)" "$scratch/tools/$tool"; done
+    rm -f "$work/made"
+    billet run -e far -w "$work" --env PATH="$scratch/tools" --json -- sh -c 'echo y >made'
+    is "$status/$(cat "$work/made")/$(json /workspace/git/reason)" "0/y/the environment has no git" \
+        "nor is git wanted of a host"
+    ;;
+*) skip 1 "needs an sshd" ;;
+esac
 
 # ---- an ordinary user, and a workspace of another one ----
 own_git() { git -c safe.directory='*' -C "$work" "$@"; }

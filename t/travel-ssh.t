@@ -100,7 +100,7 @@ is "$(look)" "$before" "and nothing is brought back either"
 mkdir "$far/place/else"
 echo else >"$far/place/else/file"
 billet run -e far -w "$work" -- sh -c 'cd .. && rm -rf work && ln -s "$1" work' sh "$far/place/else"
-is "$status" 125 "a link in place of the whole directory is not followed"
+is "$status" 125 "SEC-56: a link in place of the whole directory is not followed"
 is "$(look) $(cat "$far/place/else/file")" "$before else" "and nothing is brought back, or done there"
 billet run -e far -w "$work" -- sh -c 'rm -rf d && ln -s old d && echo x >file'
 isnt "$status" 125 "a link inside is taken in place of a directory"
@@ -129,7 +129,7 @@ mkdir evil && echo evil >evil/file && ln -s /etc evil/link && mkdir evil/dir && 
 lie() {
     before=$(look)
     billet run -e far -w "$work" -- sh -c 'echo new >file'
-    is "$status" 125 "$1 is refused"
+    is "$status" 125 "SEC-56: $1 is refused"
     is "$(look)" "$before" "$1: the workspace is as it was"
 }
 tar -cPf "$far/evil.tar" --transform 's,^evil,../../evil,' evil/file
