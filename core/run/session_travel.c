@@ -647,7 +647,8 @@ collect_far(struct billet_session *session, struct billet_error *error)
     if (result == 0 || !held ||
         (result != -BILLET_CLASS_DRIVER && billet_driver_alive(session->client)))
         return result;
-    /* A receive that failed has left nothing. */
+    /* All may have arrived, and only the word of its end be lost. */
+    billet_workspace_receive_anew(session->travel.workspace);
     result = revive(session, error);
     return result < 0 ? result : billet_far_collect(session, error);
 }

@@ -503,6 +503,15 @@ billet_workspace_receive(struct billet_workspace *workspace, int fd, unsigned fl
     return 0;
 }
 
+void
+billet_workspace_receive_anew(struct billet_workspace *workspace)
+{
+    workspace->received = false;
+    if (workspace->stage.fd >= 0)
+        drop_stage(workspace, 0);
+    billet_changes_free(&workspace->changes);
+}
+
 int
 billet_workspace_deleted(struct billet_workspace *workspace, const char *path, size_t length,
                          struct billet_error *error)

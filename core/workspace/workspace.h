@@ -88,6 +88,8 @@ int billet_workspace_copy(struct billet_workspace *workspace, const char *direct
 /* Stage an archive from fd, read to its end. */
 int billet_workspace_receive(struct billet_workspace *workspace, int fd, unsigned flags,
                              struct billet_error *error);
+/* Forget what was staged and deleted since the last billet_workspace_apply: it comes once more. */
+void billet_workspace_receive_anew(struct billet_workspace *workspace);
 /* They deleted this path (with all below it). After a receive with BILLET_RECEIVE_CHANGES, or
  * without any receive. */
 int billet_workspace_deleted(struct billet_workspace *workspace, const char *path, size_t length,

@@ -291,11 +291,12 @@ may_hold(const struct place *place, const struct group *group)
 static void
 judge_lease(struct place *place, const struct group *group, bool may)
 {
-    char id[64] = "", state[32] = "";
+    char id[64] = "", state[32] = "", said[400];
+    place_first_line(place, 1, said, sizeof(said)); /* before another billet says something */
     int live = place_live_leases(place, id, sizeof(id), state, sizeof(state));
     if (live > 0 && strcmp(state, "releasing") != 0 && !(may && strcmp(state, "retained") == 0) &&
         group->scenario->before != SCENARIO_ABANDONED)
-        place_complain(place, "billet ended and left lease %s %s", id, state);
+        place_complain(place, "billet ended and left lease %s %s: %s", id, state, said);
 }
 
 static void
