@@ -97,13 +97,10 @@ billet janitor --once
 not_ok "the next pass goes on" test -e "$resources/fake-$lease"
 
 # abandoned: a lease whose command runs, $lease; kill_it kills its billet.
-running() {
-    billet lease list --environment local --json && [ "$(json /leases/0/state)" = active ]
-}
 abandoned() {
     start_billet run -e local -- sleep 60
     mv "$scratch/stdout" "$scratch/run.stdout"
-    wait_until running
+    wait_until live_in local
     lease=$(json /leases/0/id)
 }
 

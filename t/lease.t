@@ -149,10 +149,7 @@ finish_billet
 start_billet run -- sleep 60
 wait_until sh -c '[ -n "$(cat "$1")" ] || true' sh "$scratch/stdout"
 mv "$scratch/stdout" "$scratch/run.stdout"
-active() {
-    billet lease list --environment local --json && [ "$(json /leases/0/state)" = active ]
-}
-wait_until active
+wait_until live_in local
 lease=$(json /leases/0/id)
 billet lease reap --all
 like "$stdout" "^$lease +local +kept " "reap leaves a lease alone whose owner lives"

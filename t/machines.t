@@ -79,10 +79,6 @@ expire() {
 decision() {
     printf '%s\n' "$stdout" | awk -v id="$1" '$1 == id { $1 = $2 = ""; print }' | sed 's/^ *//'
 }
-live_in() {
-    billet lease list --environment "$1" --json
-    [ "$(json /leases/0/state)" = active ]
-}
 # die: the machine loses its power with the billet that runs there: nothing of it goes on.
 die() {
     for pid in $(children_of "$billet_pid") "$billet_pid"; do
@@ -129,6 +125,7 @@ billet janitor --once
 is "$(decision "$lease")" "reaped its owner is out of sight and its time ran out" "until its time is over"
 not_ok "its resource is gone" test -e "$scratch/resources/fake-$lease"
 is "$(state_of "$lease")" failed "and the lease has ended"
+billet_pid=$waiter
 wait_until live_in slow
 is "$?" 0 "and who waited has its place"
 kill -TERM "$waiter"

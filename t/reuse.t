@@ -159,11 +159,7 @@ fi
 # ---- the queue ----------------------------------------------------------------------------------------------
 start_billet run -e narrow -- sleep 60
 mv "$scratch/stdout" "$scratch/run.stdout"
-busy() {
-    billet lease list --environment narrow --json
-    [ "$(json /leases/0/state)" = active ]
-}
-wait_until busy
+wait_until live_in narrow
 holder=$billet_pid
 holder_job=$start_job
 isolated "$billet_program" run -e narrow -- echo turn >"$scratch/waiter" 2>"$scratch/waiter-errors" &
@@ -183,7 +179,7 @@ wait "$waiter"
 is "$?/$(cat "$scratch/waiter")" 0/turn "its turn comes"
 start_billet run -e narrow -- sleep 60
 mv "$scratch/stdout" "$scratch/run.stdout"
-wait_until busy
+wait_until live_in narrow
 kill -KILL "$billet_pid"
 wait "$start_job" 2>/dev/null
 start_billet run -e narrow -- echo turn

@@ -79,6 +79,15 @@ finish_billet() {
     stderr=$(tr -d '\000' <"$scratch/stderr")
 }
 
+# live_in ENVIRONMENT: the newest lease there is active, and that of the billet that was started last.
+live_in() {
+    billet lease list --environment "$1" --json
+    case "$(json /leases/0/state) $(json /leases/0/owner)" in
+    "active "*" $billet_pid "*) true ;;
+    *) false ;;
+    esac
+}
+
 # children_of PID: process ids, one a line.
 children_of() {
     grep -s "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status | sed 's,^/proc/\([0-9]*\)/.*,\1,'
