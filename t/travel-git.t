@@ -221,13 +221,13 @@ END
 done
 
 # ---- without ----
+# A PATH without git is an environment without it.
+mkdir "$scratch/tools"
+for tool in sh cat sed test; do ln -s "$(command -v $tool)" "$scratch/tools/$tool"; done
 case $ways in
 *copy*)
     billet run -e plain -w "$work" --workspace-mode copy --json -- test ! -e .git
     is "$status/$(json /workspace/mode)" "0/copy" "workspace_git = no: the files travel alone"
-    # A PATH without git is an environment without it.
-    mkdir "$scratch/tools"
-    for tool in sh cat sed test; do ln -s "$(command -v $tool)" "$scratch/tools/$tool"; done
     billet run -e local -w "$work" --workspace-mode copy --env PATH="$scratch/tools" --json -- sh -c 'echo x >made'
     is "$status/$(cat "$work/made")/$(json /workspace/git/reason)" "0/x/the environment has no git" \
         "without git there the files travel, and the reason is said"
@@ -236,8 +236,6 @@ case $ways in
 esac
 case $ways in
 *ssh*)
-    mkdir -p "$scratch/tools"
-    for tool in sh cat sed test; do ln -sf "$(command -v $tool)" "$scratch/tools/$tool"; done
     rm -f "$work/made"
     billet run -e far -w "$work" --env PATH="$scratch/tools" --json -- sh -c 'echo y >made'
     is "$status/$(cat "$work/made")/$(json /workspace/git/reason)" "0/y/the environment has no git" \

@@ -265,7 +265,7 @@ cli_offer_settings(struct cli_completion *completion)
                                 &error) == 0)
         driver = environment.driver;
     if (driver != NULL &&
-        billet_context_driver(completion->context, driver, false, &client, &error) == 0 &&
+        billet_context_driver(completion->context, driver, &client, &error) == 0 &&
         billet_driver_await(client, billet_clock_monotonic() + START_DEADLINE, &error) == 0) {
         const struct billet_driver_info *info = billet_driver_info(client);
         offer_table(completion, "", info->options.items, info->options.count);

@@ -50,16 +50,15 @@ void billet_values_free(struct billet_values *values);
 int billet_option_check_text(const struct billet_option *option, const char *text,
                              struct billet_error *error);
 
-/* An option table as JSON (the frames) and back, terse: without the texts. The result of from_json
- * is owned by the caller. */
+/* An option table as JSON (the frames) and back. The result of from_json is owned by the caller. */
 struct billet_option_table {
     struct billet_option *items;
     size_t count;
     struct billet_strings memory;
     void *lists;
 };
-json_t *billet_options_to_json(const struct billet_option *options, size_t count, bool terse);
-int billet_options_from_json(const json_t *array, bool terse, struct billet_option_table *table,
+json_t *billet_options_to_json(const struct billet_option *options, size_t count);
+int billet_options_from_json(const json_t *array, struct billet_option_table *table,
                              struct billet_error *error);
 void billet_option_table_free(struct billet_option_table *table);
 const struct billet_option *billet_option_find(const struct billet_option *options, size_t count,

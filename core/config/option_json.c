@@ -10,7 +10,6 @@
 #include "config/option.h"
 
 #define OPTIONS_MAX 256
-#define NO_TEXT "(not asked for)"
 
 static const char *const type_names[] = {
     [BILLET_OPTION_STRING] = "string",   [BILLET_OPTION_BOOLEAN] = "boolean",
@@ -36,22 +35,21 @@ type_by_name(const char *name)
     return 0;
 }
 
-/* Nothing is said of what is 0 or absent: a run reads this before anything else can happen. */
 static json_t *
-option_to_json(const struct billet_option *option, bool terse)
+option_to_json(const struct billet_option *option)
 {
     json_t *object = json_object();
     bool good =
         object != NULL && billet_json_set_bytes(object, "name", option->name) &&
         billet_json_set_bytes(object, "type", billet_option_type_name(option->type)) &&
-        (option->flags == 0 || billet_json_set_integer(object, "flags", option->flags)) &&
-        (option->minimum == 0 || billet_json_set_integer(object, "minimum", option->minimum)) &&
-        (option->maximum == 0 || billet_json_set_integer(object, "maximum", option->maximum)) &&
+        billet_json_set_integer(object, "flags", option->flags) &&
+        billet_json_set_integer(object, "minimum", option->minimum) &&
+        billet_json_set_integer(object, "maximum", option->maximum) &&
         (option->default_value == NULL ||
          billet_json_set_bytes(object, "default", option->default_value)) &&
         (option->choices == NULL || billet_json_set_list(object, "choices", option->choices)) &&
         (option->pattern == NULL || billet_json_set_bytes(object, "pattern", option->pattern)) &&
-        (terse || billet_json_set_bytes(object, "text", option->text != NULL ? option->text : ""));
+        billet_json_set_bytes(object, "text", option->text != NULL ? option->text : "");
     if (good)
         return object;
     json_decref(object);
@@ -59,11 +57,11 @@ option_to_json(const struct billet_option *option, bool terse)
 }
 
 json_t *
-billet_options_to_json(const struct billet_option *options, size_t count, bool terse)
+billet_options_to_json(const struct billet_option *options, size_t count)
 {
     json_t *array = json_array();
     for (size_t i = 0; array != NULL && i < count; i++) {
-        if (json_array_append_new(array, option_to_json(&options[i], terse)) != 0) {
+        if (json_array_append_new(array, option_to_json(&options[i])) != 0) {
             json_decref(array);
             return NULL;
         }
@@ -162,7 +160,7 @@ take_option(const json_t *object, struct billet_option_table *table, struct bill
 }
 
 int
-billet_options_from_json(const json_t *array, bool terse, struct billet_option_table *table,
+billet_options_from_json(const json_t *array, struct billet_option_table *table,
                          struct billet_error *error)
 {
     struct billet_option_table made = {0};
@@ -173,11 +171,8 @@ billet_options_from_json(const json_t *array, bool terse, struct billet_option_t
     made.items = calloc(made.count + 1, sizeof(*made.items));
     if (made.items == NULL)
         return billet_error_no_memory(error);
-    for (size_t i = 0; result == 0 && i < made.count; i++) {
+    for (size_t i = 0; result == 0 && i < made.count; i++)
         result = take_option(json_array_get(array, i), &made, &made.items[i], error);
-        if (terse && made.items[i].text == NULL)
-            made.items[i].text = NO_TEXT;
-    }
     if (result == 0)
         result = billet_options_check(made.items, made.count, error);
     if (result < 0) {

@@ -43,7 +43,6 @@ struct billet_driver_paths {
     const char *runtime_directory; /* given to the driver */
     const char *state_directory;
     const char *libexec_directory;
-    bool terse; /* the options come without their texts, which only people read */
 };
 
 /* Start a host for the shared object at path, which has passed billet_driver_note_check. Waits for

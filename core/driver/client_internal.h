@@ -17,7 +17,6 @@ struct billet_driver_client {
     int pidfd;
     int socket;
     int interrupt_fd; /* the caller's; -1: none */
-    bool terse;       /* asked for in the greeting */
     bool greeted;
     bool dead;
     struct billet_error why; /* it died of */

@@ -80,14 +80,12 @@ billet_driver_begin(const char *name, const char *path, const struct billet_driv
     }
     cleanup_fd int theirs = pair[1];
     made->socket = pair[0];
-    made->terse = paths->terse;
     const char *const argv[] = {"billet-driver-host",
                                 name,
                                 path,
                                 paths->runtime_directory != NULL ? paths->runtime_directory : "",
                                 paths->state_directory != NULL ? paths->state_directory : "",
                                 paths->libexec_directory != NULL ? paths->libexec_directory : "",
-                                paths->terse ? BILLET_HOST_TERSE : BILLET_HOST_WHOLE,
                                 NULL};
     const int fds[] = {-1, -1, fcntl(STDERR_FILENO, F_GETFD) >= 0 ? STDERR_FILENO : -1, theirs};
     const struct billet_spawn spawn = {.path = paths->host_program,
@@ -276,8 +274,7 @@ read_hello(struct billet_driver_client *client, const json_t *body)
     info->capabilities = (uint64_t)billet_json_integer(body, "capabilities", 0);
     info->workspace_modes = (uint64_t)billet_json_integer(body, "modes", 0);
     info->callbacks = (uint64_t)billet_json_integer(body, "callbacks", 0);
-    if (billet_options_from_json(json_object_get(body, "options"), client->terse, &info->options,
-                                 &error) < 0)
+    if (billet_options_from_json(json_object_get(body, "options"), &info->options, &error) < 0)
         return "an option table that cannot be read";
     return NULL;
 }

@@ -21,7 +21,6 @@ struct host {
     const char *name;
     const char *path;
     const char *directories[4]; /* by BILLET_DIRECTORY_* */
-    bool terse;                 /* the greeting leaves the options' texts out */
     int socket;
     struct billet_host table;
     struct billet_loaded loaded;

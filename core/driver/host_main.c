@@ -61,14 +61,13 @@ static json_t *
 hello(const struct host *host)
 {
     const struct billet_driver *table = &host->loaded.table;
-    return json_pack(
-        "{s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:o}", "hello", 1, "name",
-        host->loaded.note.name, "version", host->loaded.note.version, "text", table->text,
-        "abi_major", (int)table->abi_major, "abi_minor", (int)table->abi_minor, "threads",
-        host->loaded.thread_model, "capabilities", (json_int_t)table->capabilities, "modes",
-        (json_int_t)table->workspace_modes, "callbacks",
-        (json_int_t)billet_operation_callbacks(table), "options",
-        billet_options_to_json(table->options, (size_t)table->option_count, host->terse));
+    return json_pack("{s:i, s:s, s:s, s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:o}", "hello", 1, "name",
+                     host->loaded.note.name, "version", host->loaded.note.version, "text",
+                     table->text, "abi_major", (int)table->abi_major, "abi_minor",
+                     (int)table->abi_minor, "threads", host->loaded.thread_model, "capabilities",
+                     (json_int_t)table->capabilities, "modes", (json_int_t)table->workspace_modes,
+                     "callbacks", (json_int_t)billet_operation_callbacks(table), "options",
+                     billet_options_to_json(table->options, (size_t)table->option_count));
 }
 
 static int
@@ -100,7 +99,7 @@ main(int argc, char **argv)
 {
     int type = 0;
     socklen_t size = sizeof(type);
-    if (argc != 7 || getsockopt(BILLET_HOST_SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+    if (argc != 6 || getsockopt(BILLET_HOST_SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
         type != SOCK_SEQPACKET) {
         fprintf(stderr, "billet-driver-host: started by billet, not by hand\n");
         return STATUS_USAGE;
@@ -108,7 +107,6 @@ main(int argc, char **argv)
     struct host host = {.name = argv[1],
                         .path = argv[2],
                         .directories = {"", argv[3], argv[4], argv[5]},
-                        .terse = strcmp(argv[6], BILLET_HOST_TERSE) == 0,
                         .socket = BILLET_HOST_SOCKET};
     billet_heap_prepare((size_t)160 * 1024);
     harden();

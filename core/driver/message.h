@@ -22,9 +22,6 @@
 
 /* The descriptor of the socket in the host. */
 #define BILLET_HOST_SOCKET 3
-/* The last argument of the host: whether its greeting has the texts of the options. */
-#define BILLET_HOST_TERSE "terse"
-#define BILLET_HOST_WHOLE "whole"
 
 #define BILLET_FACTS_MAX 64
 #define BILLET_FACTS_KEPT 256 /* of a lease: those of acquire and realize over its life */

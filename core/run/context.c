@@ -268,7 +268,7 @@ billet_context_store(struct billet_context *context, struct billet_store **store
 }
 
 int
-billet_context_driver(struct billet_context *context, const char *driver, bool terse,
+billet_context_driver(struct billet_context *context, const char *driver,
                       struct billet_driver_client **client, struct billet_error *error)
 {
     struct billet_driver_entry entry;
@@ -277,7 +277,6 @@ billet_context_driver(struct billet_context *context, const char *driver, bool t
         .runtime_directory = context->runtime_directory,
         .state_directory = context->state_directory,
         .libexec_directory = context->libexec_directory,
-        .terse = terse,
     };
     if (strcmp(context->runtime_directory, SYSTEM_RUNTIME) == 0)
         mkdir(SYSTEM_RUNTIME_PARENT, 0755); /* what is wrong with it shows in the next step */
@@ -294,6 +293,6 @@ int
 billet_context_start_driver(struct billet_context *context, const char *driver,
                             struct billet_driver_client **client, struct billet_error *error)
 {
-    int result = billet_context_driver(context, driver, false, client, error);
+    int result = billet_context_driver(context, driver, client, error);
     return result == 0 ? billet_driver_await(*client, 0, error) : result;
 }

@@ -57,13 +57,11 @@ int billet_context_store_url(struct billet_context *context, struct billet_error
 int billet_context_store(struct billet_context *context, struct billet_store **store,
                          struct billet_error *error);
 
-/* Judge the driver's file and start its host, terse as in struct billet_driver_paths; does not wait
- * for the greeting. */
-int billet_context_driver(struct billet_context *context, const char *driver, bool terse,
+/* Judge the driver's file and start its host; does not wait for the greeting. */
+int billet_context_driver(struct billet_context *context, const char *driver,
                           struct billet_driver_client **client, struct billet_error *error);
 
-/* The same with all texts, and wait for the greeting. *client is to be stopped also after a
- * failure. */
+/* The same, and wait for the greeting. *client is to be stopped also after a failure. */
 int billet_context_start_driver(struct billet_context *context, const char *driver,
                                 struct billet_driver_client **client, struct billet_error *error);
 

@@ -111,7 +111,7 @@ billet_session_start_driver(struct billet_session *session, const char *driver,
                             struct billet_error *error)
 {
     const struct billet_signals *signals = session->request->signals;
-    int result = billet_context_driver(session->context, driver, true, &session->client, error);
+    int result = billet_context_driver(session->context, driver, &session->client, error);
     if (result == 0 && signals != NULL)
         billet_driver_set_interrupt(session->client, signals->ending_fd);
     return result;

@@ -80,7 +80,7 @@ lock_workspace(struct billet_session *session, const char *lease_id, struct bill
     if (result == 0)
         result = environment_of_lease(session, error);
     if (result == 0)
-        result = billet_session_travel_lock(session, lease->id, error);
+        result = billet_session_travel_lock(session, error);
     if (result < 0 || session->travel.workspace == NULL)
         return result;
     billet_lease_session_free(&session->lease);

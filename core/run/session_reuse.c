@@ -268,8 +268,9 @@ take(struct billet_session *session, const char *id, struct billet_error *error)
                                              .issue = request->issue != NULL ? request->issue : "",
                                              .command = request->command};
     struct billet_lease_session *lease = &session->lease;
+    billet_text_copy(session->lease_id, sizeof(session->lease_id), id);
     /* Of a copy that could not be used the lock went, too. */
-    int result = billet_session_travel_lock(session, id, error);
+    int result = billet_session_travel_lock(session, error);
     if (result < 0)
         return result;
     result = billet_lease_attach(lease, session->store, session->context->tenant, id,
@@ -280,7 +281,6 @@ take(struct billet_session *session, const char *id, struct billet_error *error)
     }
     if (result < 0)
         return 0; /* another run was faster, or the janitor */
-    billet_text_copy(session->lease_id, sizeof(session->lease_id), id);
     billet_session_fill_identity(session);
     result = billet_session_resolve_secrets(session, &why);
     if (result == 0)
@@ -309,7 +309,7 @@ billet_session_take_up(struct billet_session *session, struct billet_error *erro
                                                .environment = session->environment.name,
                                                .live_only = true};
     /* First, since the run that is waited for may leave just what is sought. */
-    int result = billet_session_travel_lock(session, NULL, error);
+    int result = billet_session_travel_lock(session, error);
     if (result == 0)
         result = make_key(session, error);
     if (result == 0)

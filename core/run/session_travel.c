@@ -266,11 +266,8 @@ billet_session_travel_begin(struct billet_session *session, struct billet_error 
 }
 
 int
-billet_session_travel_lock(struct billet_session *session, const char *lease,
-                           struct billet_error *error)
+billet_session_travel_lock(struct billet_session *session, struct billet_error *error)
 {
-    if (lease != NULL)
-        billet_text_copy(session->lease_id, sizeof(session->lease_id), lease);
     if (!billet_session_travels(session))
         return 0;
     if (session->travel.workspace == NULL)

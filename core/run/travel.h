@@ -61,10 +61,9 @@ bool billet_session_is_far(const struct billet_session *session);
 int billet_session_travel_begin(struct billet_session *session, struct billet_error *error);
 /* Until the baseline is there. */
 int billet_session_travel_await(struct billet_session *session, struct billet_error *error);
-/* The same for a held lease (NULL: not known which): only lock, where that is not done; and then,
- * with its facts as they are under the lock, take up what an earlier process began. */
-int billet_session_travel_lock(struct billet_session *session, const char *lease,
-                               struct billet_error *error);
+/* The same for a held lease: only lock, for session->lease_id, also where it is locked for another;
+ * and then, with its facts as they are under the lock, take up what an earlier process began. */
+int billet_session_travel_lock(struct billet_session *session, struct billet_error *error);
 int billet_session_travel_resume(struct billet_session *session, const json_t *facts,
                                  struct billet_error *error);
 /* In place of the driver's realize. Where nobody chose the mode and an overlay will not do, this

@@ -2,20 +2,12 @@
 /* The loader of store modules: SCHEME:... is served by store_SCHEME.so. */
 #include "store/store.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/module.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#define SANITIZED __has_feature(address_sanitizer)
-#else
-#define SANITIZED 0
-#endif
 #define SCHEME_MAX 32
 static const struct billet_module_kind kind = {
     .what = "store module", .code = "store_module_broken", .symbol = BILLET_STORE_SYMBOL};
@@ -69,18 +61,6 @@ check_module(const struct billet_store_module *module, const char *scheme,
     return why == NULL ? 0 : billet_module_broken(&kind, scheme, why, error);
 }
 
-/* The library of SQLite takes most of its names from itself. Sought there first, not in the
- * program's libraries, they cost half: some hundred microseconds of each run. It frees what it
- * allocates itself, so that another malloc does no harm; a sanitizer's would. Where it is not found
- * by this name, the module brings it along. */
-static void
-load_sqlite(void)
-{
-#if defined(RTLD_DEEPBIND) && !SANITIZED
-    dlopen("libsqlite3.so.0", RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE | RTLD_DEEPBIND);
-#endif
-}
-
 int
 billet_store_open(const char *directory, const char *url, enum billet_store_mode mode,
                   struct billet_store **store, struct billet_error *error)
@@ -91,8 +71,6 @@ billet_store_open(const char *directory, const char *url, enum billet_store_mode
     if (result < 0)
         return result;
     snprintf(file, sizeof(file), "store_%s.so", scheme);
-    if (strcmp(scheme, "sqlite") == 0)
-        load_sqlite();
     result = billet_module_load(&kind, directory, file, &table, error);
     if (result == BILLET_MODULE_MISSING)
         return missing(scheme, directory, error);

@@ -176,13 +176,13 @@ stage(const struct sandbox_launch *launch, int report)
     umount2(place, MNT_DETACH); /* the overlay has it */
 }
 
-/* Where the workspace is shown as an overlay, or for another user. */
+/* Where the workspace is shown as an overlay, or for another user: that one's is always staged. */
 static void
 stage_workspace(const struct sandbox_launch *launch, int report)
 {
     if (launch->init != NULL)
         stage(launch, report);
-    else if (!launch->identity->drop && launch->overlay != NULL &&
+    else if (launch->overlay != NULL &&
              sandbox_overlay_mount_user(launch->overlay, launch->work_fd) < 0)
         fail(report, STEP_OVERLAY);
 }

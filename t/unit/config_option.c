@@ -409,9 +409,9 @@ START_TEST(tables_travel_as_json)
 {
     struct billet_option_table back = {0};
     struct billet_error error = BILLET_ERROR_INIT;
-    cleanup_json json_t *array = billet_options_to_json(table, COUNT(table), false);
+    cleanup_json json_t *array = billet_options_to_json(table, COUNT(table));
     ck_assert_ptr_nonnull(array);
-    ck_assert_int_eq(billet_options_from_json(array, false, &back, &error), 0);
+    ck_assert_int_eq(billet_options_from_json(array, &back, &error), 0);
     ck_assert_int_eq(back.count, COUNT(table));
     for (size_t i = 0; i < COUNT(table); i++) {
         const struct billet_option *a = &table[i];
@@ -429,23 +429,6 @@ START_TEST(tables_travel_as_json)
     }
     billet_option_table_free(&back);
     billet_option_table_free(NULL);
-}
-END_TEST
-
-START_TEST(terse_tables_lack_texts_alone)
-{
-    struct billet_option_table back = {0};
-    struct billet_error error = BILLET_ERROR_INIT;
-    cleanup_json json_t *array = billet_options_to_json(table, COUNT(table), true);
-    ck_assert_ptr_nonnull(array);
-    ck_assert_int_lt(billet_options_from_json(array, false, &back, &error), 0);
-    ck_assert_int_eq(billet_options_from_json(array, true, &back, &error), 0);
-    ck_assert_int_eq(back.count, COUNT(table));
-    for (size_t i = 0; i < COUNT(table); i++) {
-        ck_assert_str_eq(table[i].name, back.items[i].name);
-        ck_assert_str_ne(table[i].text, back.items[i].text);
-    }
-    billet_option_table_free(&back);
 }
 END_TEST
 
@@ -477,8 +460,7 @@ START_TEST(json_from_outside_is_checked)
         struct billet_option_table back = {0};
         struct billet_error error = BILLET_ERROR_INIT;
         cleanup_json json_t *array = json_loads(cases[i].text, 0, NULL);
-        ck_assert_int_eq(billet_options_from_json(array, false, &back, &error),
-                         -BILLET_CLASS_DRIVER);
+        ck_assert_int_eq(billet_options_from_json(array, &back, &error), -BILLET_CLASS_DRIVER);
         ck_assert_str_eq(error.message, cases[i].expected);
         ck_assert_str_eq(error.code, "driver_schema_invalid");
         ck_assert_ptr_null(back.items);
@@ -632,7 +614,6 @@ main(void)
     tcase_add_test(cases, tables_are_bounded_and_without_repeats);
     tcase_add_test(cases, patterns_match_the_whole_value);
     tcase_add_test(cases, tables_travel_as_json);
-    tcase_add_test(cases, terse_tables_lack_texts_alone);
     tcase_add_test(cases, json_from_outside_is_checked);
     tcase_add_test(cases, schema_says_what_the_table_says);
     tcase_add_test(cases, snippet_is_a_config_file);

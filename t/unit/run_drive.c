@@ -293,7 +293,7 @@ drive(const char *script, struct beat *beat, struct billet_ending *ending)
     struct billet_driver_call call = {.identity = &identity, .settings = &settings};
     const char *argv[] = {"sh", "-c", script, NULL};
     const char *environment[] = {"PATH=/usr/bin:/bin", NULL};
-    assert_ok(billet_context_driver(context, "local", false, &client, &error));
+    assert_ok(billet_context_driver(context, "local", &client, &error));
     assert_ok(
         billet_driver_await(client, billet_clock_monotonic() + 20 * BILLET_NS_PER_SECOND, &error));
     assert_ok(billet_driver_acquire(client, &call, 0, 0, &lease, &error));
