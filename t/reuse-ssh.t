@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck disable=SC2154,SC2016
 # A copy of a workspace on a host that goes from run to run: it is made like the workspace before each
-# command, keeps what does not travel, and is given up where both were changed.
+# command, keeps what does not travel, and waits for its user where both were changed.
 . "${top_srcdir:?run it with make check}/t/lib/tap.sh"
 . "$top_srcdir/t/lib/verbs.sh"
 need_billet
@@ -82,10 +82,18 @@ billet exec "$first" -- sh -c 'echo theirs >d/file'
 echo ours >"$work/d/file"
 apart=$(lease_of cat d/file)
 isnt "$apart" "$first" "a copy that was changed apart is not used"
+like "$(cat "$scratch/stderr")" "lease $first is kept and not used: .* were changed apart; 'billet pull $first'" "which is told"
 billet run -e far -w "$work" -- cat d/file
 is "$status/$stdout" 0/ours "the run has the workspace as it is"
-is "$(state_of "$first")" failed "the copy is given up"
+is "$(state_of "$first")/$(billet exec "$first" -- cat d/file; printf %s "$stdout")" retained/theirs \
+    "the copy stays, with what was changed in it"
 is "$(cat "$work/d/file")" ours "and the workspace is as it was"
+billet pull "$first"
+is "$status" 1 "its user has the two versions side by side"
+is "$(cat "$work/d/file")/$(cat "$work"/d/file.billet-conflict-*)" ours/theirs "each as it was"
+rm "$work"/d/file.billet-conflict-*
+billet lease release "$first"
+is "$status/$(state_of "$first")" 0/released "and ends the copy"
 
 # ---- a run that is killed ----
 start_billet run -e far -w "$work" -- sh -c 'echo lost >d/file; echo ready; sleep 6009'

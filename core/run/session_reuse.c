@@ -246,8 +246,8 @@ give_back(struct billet_session *session, int result, const struct billet_error 
         if (billet_lease_start_release(lease, NULL, why->message, &error) == 0)
             end_row(session, lease, why->message, &error);
     } else {
-        billet_log(BILLET_LOG_WARNING, "lease %s is kept and not used: %s", lease->lease.id,
-                   why->message);
+        billet_log(BILLET_LOG_WARNING, "lease %s is kept and not used: %s%s%s", lease->lease.id,
+                   why->message, why->hint[0] != '\0' ? "; " : "", why->hint);
         billet_lease_retain(lease, billet_session_duration(session->context, "held_lease_ttl"),
                             NULL, &error);
     }

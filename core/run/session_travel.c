@@ -758,10 +758,16 @@ billet_session_travel_again(struct billet_session *session, const json_t *facts,
     int result = billet_session_travel_resume(session, facts, error);
     if (result == 0)
         result = billet_session_push(session, &report, error);
-    if (result == 0 && billet_report_has_conflicts(&report))
-        result = billet_error_set(error, BILLET_CLASS_LOST, "workspace_conflicts",
+    if (result == 0 && billet_report_has_conflicts(&report)) {
+        const char *id = session->lease.lease.id;
+        result = billet_error_set(error, BILLET_CLASS_CAPACITY, "workspace_conflicts",
                                   "its copy of the workspace and %s were changed apart",
                                   session->workspace);
+        billet_error_hint(error,
+                          "'billet pull %s' brings its changes here, 'billet lease destroy %s' "
+                          "gives them up",
+                          id, id);
+    }
     billet_report_free(&report);
     cleanup_free char *path = result == 0 ? below(session->travel.directory, "baseline") : NULL;
     if (result == 0 && path == NULL)
