@@ -81,6 +81,8 @@ decision() {
 }
 # die: the machine loses its power with the billet that runs there: nothing of it goes on.
 die() {
+    # It must not see the end of its children, and begin to end its lease.
+    kill -STOP "$billet_pid"
     for pid in $(children_of "$billet_pid") "$billet_pid"; do
         kill -KILL "$pid"
     done
