@@ -147,7 +147,6 @@ rm "$scratch/resources/fake-$lease"
 start_billet run -e fake --status-fd 9 -- true 9>"$scratch/status"
 finish_billet
 start_billet run -- sleep 60
-wait_until sh -c '[ -n "$(cat "$1")" ] || true' sh "$scratch/stdout"
 mv "$scratch/stdout" "$scratch/run.stdout"
 wait_until live_in local
 lease=$(json /leases/0/id)

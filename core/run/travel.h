@@ -81,8 +81,8 @@ int billet_session_bring_back(struct billet_session *session, struct billet_repo
 /* On a held lease: stop what runs, send what changed here. */
 int billet_session_push(struct billet_session *session, struct billet_report *report,
                         struct billet_error *error);
-/* Both for a far copy that an earlier run left, before the next one's command. Changes on both
- * sides are code workspace_conflicts: both stay as they are. */
+/* Both for a far copy that an earlier run left, before the next one's command. A file that
+ * was changed on both sides stays as it is on each: class CAPACITY, code workspace_conflicts. */
 int billet_session_travel_again(struct billet_session *session, const json_t *facts,
                                 struct billet_error *error);
 /* After bring_back, for a lease that is held: begin anew from what is in the workspace now. */
