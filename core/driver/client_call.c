@@ -53,6 +53,36 @@ seal_secrets(const struct billet_driver_call *call, int *fd, size_t *size,
     return result;
 }
 
+/* A member that the host keeps: once it was said, true says that it is as before. One that changed
+ * is taken over in *said. */
+static bool
+set_kept(json_t *body, const char *key, json_t **said, bool as_before, json_t *changed)
+{
+    if (as_before)
+        return json_object_set_new(body, key, json_true()) == 0;
+    json_decref(billet_steal(*said));
+    *said = changed;
+    return json_object_set(body, key, changed) == 0;
+}
+
+static bool
+set_identity(struct billet_driver_client *client, json_t *body,
+             const struct billet_identity *identity)
+{
+    bool same = billet_message_is_identity(client->said_identity, identity);
+    return set_kept(body, "identity", &client->said_identity, same,
+                    same ? NULL : billet_message_identity(identity));
+}
+
+static bool
+set_settings(struct billet_driver_client *client, json_t *body,
+             const struct billet_settings *settings)
+{
+    bool same = billet_message_is_settings(client->said_settings, settings);
+    return set_kept(body, "settings", &client->said_settings, same,
+                    same ? NULL : billet_message_settings(settings));
+}
+
 int
 client_send(struct billet_driver_client *client, int operation,
             const struct billet_driver_call *call, json_t *arguments, const int *fds,
@@ -72,9 +102,9 @@ client_send(struct billet_driver_client *client, int operation,
                 billet_json_set_integer(body, "deadline", deadline_ns) &&
                 billet_json_set_integer(body, "flags", (int64_t)call->flags);
     if (good && call->identity != NULL)
-        good = json_object_set_new(body, "identity", billet_message_identity(call->identity)) == 0;
+        good = set_identity(client, body, call->identity);
     if (good && call->settings != NULL)
-        good = json_object_set_new(body, "settings", billet_message_settings(call->settings)) == 0;
+        good = set_settings(client, body, call->settings);
     if (!good)
         return billet_error_no_memory(error);
     if (fd_count > 0)
@@ -179,6 +209,9 @@ client_take(struct billet_driver_client *client, struct billet_frame *frame, con
         return client_bad_answer(client, during, "an answer to another call", error);
     const json_t *failed = json_object_get(frame->body, "error");
     if (failed != NULL) {
+        /* It may have failed before the host had taken them. */
+        json_decref(billet_steal(client->said_identity));
+        json_decref(billet_steal(client->said_settings));
         if (!billet_message_get_error(failed, &said))
             return client_bad_answer(client, during, "a failure without reason", error);
         if (error != NULL)

@@ -22,6 +22,9 @@ struct billet_driver_client {
     struct billet_error why; /* it died of */
     int64_t last_call;
     int64_t early_call; /* number of a call whose answer is to be taken later, 0: none */
+    /* What the host holds of the calls before, NULL: nothing. true in a frame says "as before". */
+    json_t *said_identity;
+    json_t *said_settings;
     /* the exec that runs, 0: none */
     int64_t exec_call;
     int64_t exec_limit_ns; /* the host is killed then; 0: never */

@@ -371,6 +371,8 @@ billet_driver_stop(struct billet_driver_client *client)
     }
     close_ends(client);
     billet_option_table_free(&client->info.options);
+    json_decref(client->said_identity);
+    json_decref(client->said_settings);
     free(client);
 }
 

@@ -5,7 +5,7 @@
  *
  * Never opens a store or a key. The driver's functions run in the main thread (so that children
  * tied to their parent's thread live as long as the host); while an exec runs, a second thread
- * reads the socket and is the one that calls signal().
+ * reads the socket and is the one that calls signal(). It is there from the first exec on.
  */
 #ifndef BILLET_DRIVER_HOST_INTERNAL_H
 #define BILLET_DRIVER_HOST_INTERNAL_H
@@ -17,6 +17,18 @@
 #include "driver/loader.h"
 #include "driver/message.h"
 
+/* Of the second thread; all but runs and epoll_fd under the lock. */
+struct host_watch {
+    bool runs;
+    int epoll_fd;
+    pthread_mutex_t lock;
+    bool listens;           /* the socket is in the epoll set: an exec runs */
+    int socket;             /* the host's */
+    struct host_call *call; /* that exec */
+    int64_t kill_after_ns;
+    int64_t give_up_ns; /* the core is gone: end the process at this time; 0: it is there */
+};
+
 struct host {
     const char *name;
     const char *path;
@@ -26,6 +38,13 @@ struct host {
     struct billet_loaded loaded;
     bool holds_lease;
     struct billet_lease_handle *handle;
+    struct host_watch watch;
+    /* Of the calls before, for those that say no more than "as before". */
+    struct billet_identity identity;
+    struct billet_strings identity_memory;
+    bool has_identity;
+    struct billet_values values;
+    bool has_values;
 };
 
 /* One call while it runs; behind billet_call.context. */
@@ -37,9 +56,7 @@ struct host_call {
     const int *fds; /* of the arguments */
     size_t fd_count;
     struct billet_call call;
-    struct billet_identity identity;
     struct billet_config config;
-    struct billet_values values;
     struct billet_strings memory;
     char *secrets; /* private pages; wiped at the end */
     size_t secrets_size;
@@ -61,6 +78,13 @@ int host_judge(const struct host_call *call, int32_t returned, struct billet_err
                struct billet_error *error);
 int host_bad_answer(const struct host_call *call, struct billet_error *error, const char *format,
                     ...) __attribute__((format(printf, 3, 4)));
+
+/* host_watch.c: listen to the core from here on, for what concerns this exec: its signals pass, its
+ * cancel and the core's end wake cancel_fd, and the process ends some seconds after the core did.
+ * 0 or a negative class; then there is nothing to end. */
+int host_watch_begin(struct host_call *call, int64_t kill_after_ns, struct billet_error *error);
+/* Returns once no signal() of it runs any more. */
+void host_watch_end(struct host *host);
 
 /* host_exec.c */
 int host_exec(struct host_call *call, json_t **result, struct billet_error *error);

@@ -61,11 +61,12 @@ find_secret(const struct host_call *call, const char *name)
 static int
 place_secrets(struct host_call *call, struct billet_error *error)
 {
+    struct billet_values *values = &call->host->values;
     const struct billet_driver *table = &call->host->loaded.table;
     bool needed = call->operation != BILLET_OPERATION_check_config &&
                   call->operation != BILLET_OPERATION_dump;
-    for (size_t i = 0; i < call->values.count; i++) {
-        struct billet_value *value = &call->values.items[i];
+    for (size_t i = 0; i < values->count; i++) {
+        struct billet_value *value = &values->items[i];
         const struct billet_option *option =
             billet_option_find(table->options, (size_t)table->option_count, value->name);
         if (option == NULL || (option->flags & BILLET_OPTION_SECRET) == 0 || !value->is_set)
@@ -82,55 +83,73 @@ place_secrets(struct host_call *call, struct billet_error *error)
     return 0;
 }
 
-int
-host_config(struct host_call *call, const json_t *body, int *secrets_fd, struct billet_error *error)
+/* Settings to the values of the options, which stay for the calls that follow. */
+static int
+take_settings(struct host_call *call, const json_t *written, struct billet_error *error)
 {
     __attribute__((cleanup(free_settings))) struct billet_settings settings = BILLET_SETTINGS_INIT;
     __attribute__((cleanup(free_diagnostics))) struct billet_diagnostics diagnostics =
         BILLET_DIAGNOSTICS_INIT;
-    const struct billet_driver *table = &call->host->loaded.table;
-    const json_t *written = json_object_get(body, "settings");
+    struct host *host = call->host;
+    const struct billet_driver *table = &host->loaded.table;
     char who[256];
     char origin[256];
+
+    if (!billet_message_get_settings(written, &settings))
+        return billet_error_set(error, BILLET_CLASS_INTERNAL, "internal", "malformed settings");
+    if (call->call.identity != NULL && call->call.identity->environment[0] != '\0')
+        snprintf(who, sizeof(who), "[environment %s]", call->call.identity->environment);
+    else
+        snprintf(who, sizeof(who), "driver %s", host->name);
+    snprintf(origin, sizeof(origin), "%s",
+             settings.count > 0 && settings.items[0].origin.text != NULL
+                 ? settings.items[0].origin.text
+                 : who);
+    struct billet_origin place = {.text = origin};
+    billet_values_free(&host->values);
+    host->has_values = false;
+    int result = billet_options_resolve(table->options, (size_t)table->option_count, &settings, who,
+                                        &place, &host->values, &diagnostics);
+    if (result < 0) {
+        if (billet_diagnostics_error(&diagnostics, error) == 0)
+            return billet_error_set(error, -result, "value_invalid", "%s cannot be used", who);
+        return -(error->error_class);
+    }
+    host->has_values = true;
+    return 0;
+}
+
+int
+host_config(struct host_call *call, const json_t *body, int *secrets_fd, struct billet_error *error)
+{
+    struct host *host = call->host;
+    const json_t *written = json_object_get(body, "settings");
+    int result = 0;
 
     call->config.struct_size = sizeof(call->config);
     call->call.config = &call->config;
     if (*secrets_fd >= 0) {
-        int result =
-            take_secrets(call, billet_json_integer(body, "secrets", -1), *secrets_fd, error);
+        result = take_secrets(call, billet_json_integer(body, "secrets", -1), *secrets_fd, error);
         billet_close(secrets_fd);
         if (result < 0)
             return result;
     }
     if (written == NULL)
         return 0; /* an operation without an environment */
-    if (!billet_message_get_settings(written, &settings))
-        return billet_error_set(error, BILLET_CLASS_INTERNAL, "internal", "malformed settings");
-    if (call->call.identity != NULL && call->identity.environment[0] != '\0')
-        snprintf(who, sizeof(who), "[environment %s]", call->identity.environment);
-    else
-        snprintf(who, sizeof(who), "driver %s", call->host->name);
-    snprintf(origin, sizeof(origin), "%s",
-             settings.count > 0 && settings.items[0].origin.text != NULL
-                 ? settings.items[0].origin.text
-                 : who);
-    struct billet_origin place = {.text = origin};
-    int result = billet_options_resolve(table->options, (size_t)table->option_count, &settings, who,
-                                        &place, &call->values, &diagnostics);
-    if (result < 0) {
-        if (billet_diagnostics_error(&diagnostics, error) == 0)
-            return billet_error_set(error, -result, "value_invalid", "%s cannot be used", who);
-        return -(error->error_class);
-    }
-    call->config.values = call->values.items;
-    call->config.count = call->values.count;
+    if (!json_is_true(written))
+        result = take_settings(call, written, error);
+    else if (!host->has_values)
+        result = billet_error_set(error, BILLET_CLASS_INTERNAL, "internal", "no settings before");
+    if (result < 0)
+        return result;
+    call->config.values = host->values.items;
+    call->config.count = host->values.count;
     return place_secrets(call, error);
 }
 
 void
 host_config_free(struct host_call *call)
 {
-    billet_values_free(&call->values);
     billet_private_give(call->secrets, call->secrets_size);
     call->secrets = NULL;
 }

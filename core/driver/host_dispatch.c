@@ -306,6 +306,17 @@ static const struct {
     [BILLET_OPERATION_trust] = {run_trust, true, 0, false},
 };
 
+/* It stays for the calls that follow. */
+static bool
+take_identity(struct host *host, const json_t *said)
+{
+    if (json_is_true(said))
+        return host->has_identity;
+    billet_strings_free(&host->identity_memory);
+    host->has_identity = billet_message_get_identity(said, &host->identity, &host->identity_memory);
+    return host->has_identity;
+}
+
 static int
 run(struct host_call *call, const json_t *body, int *secrets_fd, json_t **result,
     struct billet_error *error)
@@ -343,10 +354,10 @@ run(struct host_call *call, const json_t *body, int *secrets_fd, json_t **result
         .context = call,
     };
     if (identity != NULL) {
-        if (!billet_message_get_identity(identity, &call->identity, &call->memory))
+        if (!take_identity(call->host, identity))
             return malformed(call, error);
         if (handlers[operation].identity)
-            call->call.identity = &call->identity;
+            call->call.identity = &call->host->identity;
     } else if (handlers[operation].identity) {
         return malformed(call, error);
     }

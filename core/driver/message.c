@@ -114,6 +114,29 @@ billet_message_get_identity(const json_t *value, struct billet_identity *identit
     return true;
 }
 
+static bool
+is_text(const json_t *value, const char *text)
+{
+    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
+}
+
+bool
+billet_message_is_identity(const json_t *value, const struct billet_identity *identity)
+{
+    int64_t fence;
+    int64_t generation;
+    return get_long(value, "fence", &fence) && fence == (int64_t)identity->fence &&
+           get_long(value, "generation", &generation) &&
+           generation == (int64_t)identity->generation &&
+           is_text(json_object_get(value, "deployment"), identity->deployment) &&
+           is_text(json_object_get(value, "tenant"), identity->tenant) &&
+           is_text(json_object_get(value, "environment"), identity->environment) &&
+           is_text(json_object_get(value, "lease"), identity->lease) &&
+           is_text(json_object_get(value, "run"), identity->run) &&
+           is_text(json_object_get(value, "agent"), identity->agent) &&
+           is_text(json_object_get(value, "issue"), identity->issue);
+}
+
 json_t *
 billet_message_settings(const struct billet_settings *settings)
 {
@@ -151,6 +174,20 @@ billet_message_get_settings(const json_t *value, struct billet_settings *setting
                                  (int)json_integer_value(json_array_get(row, 5))))
             return false;
     }
+    return true;
+}
+
+bool
+billet_message_is_settings(const json_t *value, const struct billet_settings *settings)
+{
+    size_t index;
+    json_t *row;
+    if (!json_is_array(value) || json_array_size(value) != settings->count)
+        return false;
+    json_array_foreach (value, index, row)
+        if (!is_text(json_array_get(row, 0), settings->items[index].name) ||
+            !is_text(json_array_get(row, 1), settings->items[index].value))
+            return false;
     return true;
 }
 

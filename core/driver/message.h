@@ -34,10 +34,14 @@ bool billet_message_get_error(const json_t *value, struct billet_error *error);
 json_t *billet_message_identity(const struct billet_identity *identity);
 bool billet_message_get_identity(const json_t *value, struct billet_identity *identity,
                                  struct billet_strings *memory);
+/* Does it say just this? May be false where it does, never true where it does not. */
+bool billet_message_is_identity(const json_t *value, const struct billet_identity *identity);
 
 /* An array of [name, value, origin, line, column, name column]. */
 json_t *billet_message_settings(const struct billet_settings *settings);
 bool billet_message_get_settings(const json_t *value, struct billet_settings *settings);
+/* As billet_message_is_identity; where they come from is not compared. */
+bool billet_message_is_settings(const json_t *value, const struct billet_settings *settings);
 
 /* A member of bytes, bounded; NULL when absent, of another form or too long. */
 const char *billet_message_get_bytes(const json_t *object, const char *key, size_t limit,

@@ -11,9 +11,9 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "guest/processes.h"
 
 #define CHUNK (32u * 1024)
@@ -31,8 +31,7 @@ struct guest_execution {
     pid_t session;
     char label[160];
     bool pty;
-    int failed_fd; /* its end says that the command is executed, an errno why not */
-    int input;     /* with a terminal the master, as is output[0] */
+    int input; /* with a terminal the master, as is output[0] */
     int output[2];
     int slave;        /* held until the command ends, so that it can open its terminal again */
     uint8_t *pending; /* input on its way to the command, a ring of BILLET_GUEST_WINDOW */
@@ -50,14 +49,6 @@ struct guest_execution {
     int64_t timeout_at, kill_at, drain_until, give_up_at;
     bool killing;
 };
-
-int64_t
-guest_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * BILLET_NS_PER_SECOND + now.tv_nsec;
-}
 
 uint32_t
 guest_execution_channel(const struct guest_execution *execution)
@@ -87,6 +78,15 @@ say(struct guest_execution *execution, uint16_t type, uint16_t stream, const voi
         guest_link_send(execution->link, type, stream, execution->channel, payload, size);
 }
 
+/* What is only told, or comes just before the end. */
+static void
+say_later(struct guest_execution *execution, uint16_t type, uint16_t stream, const void *payload,
+          size_t size)
+{
+    if (!execution->closed)
+        guest_link_send_later(execution->link, type, stream, execution->channel, payload, size);
+}
+
 /* ---- the child ------------------------------------------------------------------------------ */
 
 struct start {
@@ -94,15 +94,17 @@ struct start {
     char **environment;
     const char *directory;
     int fds[3];
-    int failed_fd;
     bool pty;
+    volatile int32_t
+        outcome;          /* BILLET_OUTCOME_* or BILLET_GUEST_OUTCOME_* of what was not executed */
+    volatile int32_t why; /* the errno of it */
 };
 
-static void __attribute__((noreturn)) child_fail(const struct start *start, int step, int sys_errno)
+/* The memory is the guest's: see start_command. */
+static void __attribute__((noreturn)) child_fail(struct start *start, int outcome, int sys_errno)
 {
-    int32_t why[2] = {step, sys_errno};
-    while (write(start->failed_fd, why, sizeof(why)) < 0 && errno == EINTR)
-        ;
+    start->why = sys_errno;
+    start->outcome = outcome;
     _exit(127);
 }
 
@@ -140,7 +142,7 @@ execute(const struct start *start)
     }
 }
 
-static void __attribute__((noreturn)) child_main(const struct start *start, pid_t parent)
+static void __attribute__((noreturn)) child_main(struct start *start, pid_t parent)
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigset_t none;
@@ -264,10 +266,27 @@ make_streams(struct guest_execution *execution, const struct billet_guest_exec *
 }
 
 static void
+tell_start(struct guest_execution *execution)
+{
+    uint8_t pid[8];
+    execution->started = true;
+    billet_guest_put(pid, (uint64_t)execution->session, 8);
+    say_later(execution, BILLET_GUEST_STARTED, 0, pid, sizeof(pid));
+    if (execution->timeout_ns > 0 &&
+        __builtin_add_overflow(billet_clock_monotonic(), execution->timeout_ns,
+                               &execution->timeout_at))
+        execution->timeout_at = 0;
+}
+
+/*
+ * The child shares the guest's memory until it has executed the command or failed, and the guest
+ * waits for that, as with posix_spawn(3), which cannot make a controlling terminal: no page is
+ * copied, and no pipe is needed for what went wrong.
+ */
+static void
 start_command(struct guest_execution *execution, const struct billet_guest_exec *exec)
 {
-    struct start start = {.pty = execution->pty, .fds = {-1, -1, -1}, .failed_fd = -1};
-    int failed[2] = {-1, -1};
+    struct start start = {.pty = execution->pty, .fds = {-1, -1, -1}};
     start.directory = exec->strings;
     const char *at = start.directory + strlen(start.directory) + 1;
     at += strlen(at) + 1; /* the label */
@@ -275,29 +294,26 @@ start_command(struct guest_execution *execution, const struct billet_guest_exec 
     for (uint32_t i = 0; start.argv != NULL && i < exec->argc; i++, at += strlen(at) + 1)
         start.argv[i] = (char *)(uintptr_t)at;
     start.environment = merge_environment(at, exec->envc, execution->label);
-    pid_t parent = getpid();
+    pid_t parent = getpid(), pid = -1;
     errno = ENOMEM;
-    if (start.argv != NULL && start.environment != NULL && make_streams(execution, exec, &start) &&
-        make_pipe(failed)) {
-        start.failed_fd = failed[1];
-        execution->pid = fork();
-        if (execution->pid == 0)
+    if (start.argv != NULL && start.environment != NULL && make_streams(execution, exec, &start)) {
+        pid = vfork();
+        if (pid == 0)
             child_main(&start, parent);
-        execution->session = execution->pid > 0 ? execution->pid : 0;
     }
     int why = errno;
-    if (execution->pid <= 0) {
-        execution->pid = 0;
+    if (pid <= 0) {
         execution->reaped = true;
         execution->ended[0] = execution->ended[1] = true;
         execution->result.outcome = BILLET_GUEST_OUTCOME_FAILED;
         execution->result.value = why;
-        close_fd(&failed[0]);
     } else {
-        execution->failed_fd = failed[0];
-        fcntl(failed[0], F_SETFL, O_NONBLOCK);
+        execution->pid = execution->session = pid;
+        execution->result.outcome = start.outcome;
+        execution->result.value = start.why;
+        if (start.outcome == 0)
+            tell_start(execution);
     }
-    close_fd(&failed[1]);
     if (!execution->pty)
         for (int i = 0; i < 3; i++)
             close_fd(&start.fds[i]);
@@ -316,7 +332,7 @@ guest_execution_open(struct guest_link *link, const struct billet_guest_frame *f
         return NULL;
     execution->link = link;
     execution->channel = frame->channel;
-    execution->failed_fd = execution->input = execution->slave = -1;
+    execution->input = execution->slave = -1;
     execution->output[0] = execution->output[1] = -1;
     execution->credit[0] = execution->credit[1] = BILLET_GUEST_WINDOW;
     execution->pty = (exec.flags & BILLET_GUEST_PTY) != 0;
@@ -339,7 +355,6 @@ guest_execution_free(struct guest_execution *execution)
 {
     if (execution == NULL)
         return;
-    close_fd(&execution->failed_fd);
     close_fd(&execution->input);
     close_fd(&execution->output[0]);
     close_fd(&execution->output[1]);
@@ -429,14 +444,15 @@ begin_stop(struct guest_execution *execution, int outcome)
     execution->stop = outcome;
     execution->timeout_at = 0;
     send_signal(execution, SIGTERM);
-    if (__builtin_add_overflow(guest_now_ns(), execution->kill_after_ns, &execution->kill_at))
+    if (__builtin_add_overflow(billet_clock_monotonic(), execution->kill_after_ns,
+                               &execution->kill_at))
         execution->kill_at = INT64_MAX;
 }
 
 static void
 begin_kill(struct guest_execution *execution)
 {
-    execution->kill_at = guest_now_ns();
+    execution->kill_at = billet_clock_monotonic();
     execution->killing = true;
     execution->give_up_at = execution->kill_at + KILL_NS;
 }
@@ -449,7 +465,7 @@ end_output(struct guest_execution *execution, int which)
     execution->ended[which] = true;
     if (!execution->pty || execution->reaped)
         close_fd(&execution->output[which]);
-    say(execution, BILLET_GUEST_EOF, (uint16_t)(which + 1), NULL, 0);
+    say_later(execution, BILLET_GUEST_EOF, (uint16_t)(which + 1), NULL, 0);
 }
 
 int
@@ -530,7 +546,7 @@ drop_input(struct guest_execution *execution)
     execution->pending_size = 0;
     /* The client need not read its own input any more. */
     if (!execution->input_ended)
-        say(execution, BILLET_GUEST_EOF, 0, NULL, 0);
+        say_later(execution, BILLET_GUEST_EOF, 0, NULL, 0);
 }
 
 static void
@@ -560,42 +576,19 @@ finish_input(struct guest_execution *execution)
     close_fd(&execution->input);
 }
 
-static void
-read_failure(struct guest_execution *execution)
-{
-    int32_t why[2];
-    uint8_t pid[8];
-    ssize_t got = read(execution->failed_fd, why, sizeof(why));
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    close_fd(&execution->failed_fd);
-    if (got == sizeof(why)) {
-        execution->result.outcome = why[0];
-        execution->result.value = why[1];
-        return;
-    }
-    execution->started = true;
-    billet_guest_put(pid, (uint64_t)execution->session, 8);
-    say(execution, BILLET_GUEST_STARTED, 0, pid, sizeof(pid));
-    if (execution->timeout_ns > 0 && execution->stop == 0 &&
-        __builtin_add_overflow(guest_now_ns(), execution->timeout_ns, &execution->timeout_at))
-        execution->timeout_at = 0;
-}
-
 void
 guest_execution_prepare(struct guest_execution *execution, struct pollfd fds[GUEST_EXECUTION_FDS])
 {
     bool room = guest_link_waiting(execution->link) < GUEST_QUEUE_HIGH;
     finish_input(execution);
-    fds[0] = (struct pollfd){.fd = execution->failed_fd, .events = POLLIN};
-    fds[1] = (struct pollfd){
+    fds[0] = (struct pollfd){
         .fd = execution->pending_size > 0 || (execution->input_ended && execution->input >= 0)
                   ? execution->input
                   : -1,
         .events = POLLOUT,
     };
     for (int i = 0; i < 2; i++)
-        fds[2 + i] = (struct pollfd){
+        fds[1 + i] = (struct pollfd){
             .fd = room && execution->credit[i] > 0 && !execution->ended[i] ? execution->output[i]
                                                                            : -1,
             .events = POLLIN,
@@ -606,12 +599,10 @@ void
 guest_execution_step(struct guest_execution *execution,
                      const struct pollfd fds[GUEST_EXECUTION_FDS])
 {
-    if (fds[0].revents != 0 && execution->failed_fd >= 0)
-        read_failure(execution);
-    if (fds[1].revents != 0 && execution->input >= 0 && execution->pending_size > 0)
+    if (fds[0].revents != 0 && execution->input >= 0 && execution->pending_size > 0)
         write_input(execution);
     for (int i = 0; i < 2; i++)
-        if (fds[2 + i].revents != 0 && !execution->ended[i])
+        if (fds[1 + i].revents != 0 && !execution->ended[i])
             read_output(execution, i);
 }
 
@@ -621,9 +612,6 @@ guest_execution_step(struct guest_execution *execution,
 void
 guest_execution_reaped(struct guest_execution *execution, int status, const struct rusage *usage)
 {
-    /* It may have ended before its start was noticed. */
-    if (execution->failed_fd >= 0)
-        read_failure(execution);
     execution->reaped = true;
     execution->pid = 0;
     execution->timeout_at = 0;
@@ -639,7 +627,7 @@ guest_execution_reaped(struct guest_execution *execution, int status, const stru
         if (!execution->pty && execution->drain[i] == 0)
             end_output(execution, i);
     }
-    execution->drain_until = guest_now_ns() + TERMINAL_DRAIN_NS;
+    execution->drain_until = billet_clock_monotonic() + TERMINAL_DRAIN_NS;
     execution->result.max_rss_bytes = (uint64_t)usage->ru_maxrss * 1024;
     execution->result.cpu_ns =
         (usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * BILLET_NS_PER_SECOND +
@@ -693,7 +681,7 @@ kill_more(struct guest_execution *execution, bool alone, int64_t now)
 bool
 guest_execution_turn(struct guest_execution *execution, bool alone)
 {
-    int64_t now = guest_now_ns();
+    int64_t now = billet_clock_monotonic();
     if (execution->timeout_at != 0 && now >= execution->timeout_at)
         begin_stop(execution, BILLET_OUTCOME_TIMED_OUT);
     if (execution->kill_at != 0 && now >= execution->kill_at)

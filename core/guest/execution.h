@@ -15,7 +15,7 @@
 
 #include "guest/link.h"
 
-#define GUEST_EXECUTION_FDS 4 /* entries that a prepare fills */
+#define GUEST_EXECUTION_FDS 3 /* entries that a prepare fills */
 
 struct guest_execution;
 
@@ -44,7 +44,5 @@ int64_t guest_execution_next(const struct guest_execution *execution);
 /* Do what is due. alone: no other command runs. true: it is over and EXIT was sent, or nobody wants
  * to know. */
 bool guest_execution_turn(struct guest_execution *execution, bool alone);
-
-int64_t guest_now_ns(void);
 
 #endif

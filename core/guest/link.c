@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 static bool
 make_room(struct guest_link *link, size_t size)
 {
@@ -24,9 +26,9 @@ make_room(struct guest_link *link, size_t size)
     return true;
 }
 
-void
-guest_link_send(struct guest_link *link, uint16_t type, uint16_t stream, uint32_t channel,
-                const void *payload, size_t size)
+static void
+add(struct guest_link *link, uint16_t type, uint16_t stream, uint32_t channel, const void *payload,
+    size_t size)
 {
     if (link->broken)
         return;
@@ -40,6 +42,23 @@ guest_link_send(struct guest_link *link, uint16_t type, uint16_t stream, uint32_
     link->end += BILLET_GUEST_HEADER + size;
 }
 
+void
+guest_link_send(struct guest_link *link, uint16_t type, uint16_t stream, uint32_t channel,
+                const void *payload, size_t size)
+{
+    add(link, type, stream, channel, payload, size);
+    link->put_off = 0;
+}
+
+void
+guest_link_send_later(struct guest_link *link, uint16_t type, uint16_t stream, uint32_t channel,
+                      const void *payload, size_t size)
+{
+    if (guest_link_waiting(link) == 0)
+        link->put_off = billet_clock_monotonic() + GUEST_PUT_OFF_NS;
+    add(link, type, stream, channel, payload, size);
+}
+
 size_t
 guest_link_waiting(const struct guest_link *link)
 {
@@ -49,6 +68,9 @@ guest_link_waiting(const struct guest_link *link)
 void
 guest_link_flush(struct guest_link *link)
 {
+    if (link->put_off != 0 && billet_clock_monotonic() < link->put_off)
+        return;
+    link->put_off = 0;
     while (!link->broken && link->start < link->end) {
         ssize_t put = write(link->to, link->bytes + link->start, link->end - link->start);
         if (put > 0)

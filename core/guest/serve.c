@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "guest/execution.h"
 #include "guest/guest.h"
 #include "guest/link.h"
@@ -108,7 +109,7 @@ reap(struct server *server)
 static void
 take_frame(struct server *server, const struct billet_guest_frame *frame)
 {
-    server->heard_at = guest_now_ns();
+    server->heard_at = billet_clock_monotonic();
     if (!server->greeted && frame->type != BILLET_GUEST_HELLO) {
         server->wrong = "the client did not begin with a hello";
         return;
@@ -191,9 +192,11 @@ time_left(const struct server *server)
         if (candidate != 0 && (next == 0 || candidate < next))
             next = candidate;
     }
+    if (server->link.put_off != 0 && (next == 0 || server->link.put_off < next))
+        next = server->link.put_off;
     if (next == 0)
         return -1;
-    int64_t left = next - guest_now_ns();
+    int64_t left = next - billet_clock_monotonic();
     return left <= 0 ? 0 : left / 1000000 >= 1000000 ? 1000000000 : (int)(left / 1000000) + 1;
 }
 
@@ -206,7 +209,7 @@ turn(struct server *server)
             server->executions[i] = server->executions[--server->count];
         }
     }
-    if (server->silence_ns > 0 && guest_now_ns() - server->heard_at >= server->silence_ns)
+    if (server->silence_ns > 0 && billet_clock_monotonic() - server->heard_at >= server->silence_ns)
         server->over = true;
 }
 
@@ -219,7 +222,8 @@ serve(struct server *server)
         fds[0] = (struct pollfd){.fd = server->signals, .events = POLLIN};
         fds[1] = (struct pollfd){.fd = waiting < QUEUE_MAX ? STDIN_FILENO : -1, .events = POLLIN};
         /* Also a reader that went away is noticed by it. */
-        fds[2] = (struct pollfd){.fd = STDOUT_FILENO, .events = waiting > 0 ? POLLOUT : 0};
+        bool writes = waiting > 0 && server->link.put_off == 0;
+        fds[2] = (struct pollfd){.fd = STDOUT_FILENO, .events = writes ? POLLOUT : 0};
         for (size_t i = 0; i < count; i++)
             guest_execution_prepare(server->executions[i], fds + 3 + i * GUEST_EXECUTION_FDS);
         if (poll(fds, (nfds_t)(3 + count * GUEST_EXECUTION_FDS), time_left(server)) < 0 &&
@@ -243,8 +247,8 @@ static void
 kill_everything(void)
 {
     struct guest_tree all = {.label = ""};
-    int64_t deadline = guest_now_ns() + END_NS;
-    while (guest_processes_kill(&all) > 0 && guest_now_ns() < deadline) {
+    int64_t deadline = billet_clock_monotonic() + END_NS;
+    while (guest_processes_kill(&all) > 0 && billet_clock_monotonic() < deadline) {
         poll(NULL, 0, 5);
         while (waitpid(-1, NULL, WNOHANG) > 0)
             ;
@@ -290,7 +294,7 @@ guest_serve(int argc, char **argv)
         return GUEST_EXIT_FAILED;
     }
     server.link.to = STDOUT_FILENO;
-    server.heard_at = guest_now_ns();
+    server.heard_at = billet_clock_monotonic();
     /* Before the hello is answered nothing must hang for ever. */
     server.silence_ns = 60 * BILLET_NS_PER_SECOND;
     greet(&server, argv[1]);

@@ -121,17 +121,23 @@ flush_queue(struct ssh_guest *guest)
     guest->queue_start = guest->queue_end = 0;
 }
 
-int
-ssh_guest_send(struct ssh_guest *guest, uint16_t type, uint16_t stream, uint32_t channel,
-               const void *payload, size_t size)
+/* With writing held. */
+static void
+queue_frame(struct ssh_guest *guest, uint16_t type, uint16_t stream, uint32_t channel,
+            const void *payload, size_t size)
 {
     uint8_t header[BILLET_GUEST_HEADER];
     billet_guest_header(header, type, stream, channel, (uint32_t)size);
-    pthread_mutex_lock(&guest->writing);
     /* Half a frame would spoil all that follow. */
     if (!atomic_load(&guest->lost) && (!queue_bytes(guest, header, sizeof(header)) ||
                                        (size > 0 && !queue_bytes(guest, payload, size))))
         atomic_store(&guest->lost, true);
+}
+
+/* Ends the holding of writing: 0 or LOST. */
+static int
+end_writing(struct ssh_guest *guest)
+{
     if (!atomic_load(&guest->lost))
         flush_queue(guest);
     bool lost = atomic_load(&guest->lost);
@@ -140,6 +146,15 @@ ssh_guest_send(struct ssh_guest *guest, uint16_t type, uint16_t stream, uint32_t
     if (lost || rest)
         signal_fd(guest->wake_fd);
     return lost ? -BILLET_CLASS_LOST : 0;
+}
+
+int
+ssh_guest_send(struct ssh_guest *guest, uint16_t type, uint16_t stream, uint32_t channel,
+               const void *payload, size_t size)
+{
+    pthread_mutex_lock(&guest->writing);
+    queue_frame(guest, type, stream, channel, payload, size);
+    return end_writing(guest);
 }
 
 /* ---- frames from the guest ------------------------------------------------------------------- */
@@ -238,13 +253,26 @@ take_frame(struct ssh_guest *guest, const struct billet_guest_frame *frame)
     for (struct ssh_channel *at = guest->channels; at != NULL; at = at->next) {
         if (at->number == frame->channel) {
             result = take_channel_frame(at, frame);
-            signal_fd(at->event_fd);
+            at->news = true;
         }
     }
     if (result < 0)
         guest->wrong = "sent a frame that does not belong there";
     pthread_mutex_unlock(&guest->lock);
     return result;
+}
+
+/* One word to each channel for all that came at once. */
+static void
+tell_channels(struct ssh_guest *guest)
+{
+    pthread_mutex_lock(&guest->lock);
+    for (struct ssh_channel *at = guest->channels; at != NULL; at = at->next) {
+        if (at->news)
+            signal_fd(at->event_fd);
+        at->news = false;
+    }
+    pthread_mutex_unlock(&guest->lock);
 }
 
 static void
@@ -264,9 +292,14 @@ carry(struct ssh_guest *guest)
     int64_t asked = 0; /* since when a ping waits for any word of the guest */
     for (;;) {
         int result;
-        while ((result = billet_guest_decode(&guest->decoder, &frame)) > 0)
+        bool any = false;
+        while ((result = billet_guest_decode(&guest->decoder, &frame)) > 0) {
             if (take_frame(guest, &frame) < 0)
                 return;
+            any = true;
+        }
+        if (any)
+            tell_channels(guest);
         if (result < 0) {
             set_wrong(guest, "sent what is not a frame");
             return;
@@ -602,31 +635,40 @@ static void
 free_channel(struct ssh_channel *channel)
 {
     billet_close_fd(&channel->event_fd);
-    free(channel->arrivals[0].bytes);
-    free(channel->arrivals[1].bytes);
+    free(channel->rings);
+}
+
+/* EXEC, and with it the end of an input that has ended already: one packet, not two. */
+static int
+send_exec(struct ssh_guest *guest, uint32_t number, const void *payload, size_t size, bool no_input)
+{
+    pthread_mutex_lock(&guest->writing);
+    queue_frame(guest, BILLET_GUEST_EXEC, 0, number, payload, size);
+    if (no_input)
+        queue_frame(guest, BILLET_GUEST_EOF, 0, number, NULL, 0);
+    return end_writing(guest);
 }
 
 int
-ssh_channel_open(struct ssh_guest *guest, const void *payload, size_t size,
+ssh_channel_open(struct ssh_guest *guest, const void *payload, size_t size, bool no_input,
                  struct ssh_channel *channel, struct billet_error *error)
 {
     *channel = (struct ssh_channel){.guest = guest, .credit = BILLET_GUEST_WINDOW};
     channel->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    channel->arrivals[0].bytes = malloc(BILLET_GUEST_WINDOW);
-    channel->arrivals[1].bytes = malloc(BILLET_GUEST_WINDOW);
-    if (channel->event_fd < 0 || channel->arrivals[0].bytes == NULL ||
-        channel->arrivals[1].bytes == NULL) {
+    channel->rings = malloc((size_t)2 * BILLET_GUEST_WINDOW);
+    if (channel->event_fd < 0 || channel->rings == NULL) {
         free_channel(channel);
         return billet_fail(error, BILLET_CLASS_CAPACITY, "out_of_memory", "out of memory");
     }
+    for (int i = 0; i < 2; i++)
+        channel->arrivals[i].bytes = channel->rings + (size_t)i * BILLET_GUEST_WINDOW;
     pthread_mutex_lock(&guest->lock);
     channel->number = ++guest->last;
     channel->lost = atomic_load(&guest->lost);
     channel->next = guest->channels;
     guest->channels = channel;
     pthread_mutex_unlock(&guest->lock);
-    if (channel->lost ||
-        ssh_guest_send(guest, BILLET_GUEST_EXEC, 0, channel->number, payload, size) < 0) {
+    if (channel->lost || send_exec(guest, channel->number, payload, size, no_input) < 0) {
         ssh_channel_close(channel);
         const char *wrong = ssh_guest_wrong(guest);
         billet_fail(error, BILLET_CLASS_LOST, "connection_lost",

@@ -26,10 +26,12 @@ struct ssh_channel {
     uint32_t credit;     /* input that may be sent */
     bool input_unwanted; /* the command reads no more of it */
     bool started, over, lost;
+    bool news; /* of the thread that reads: something came, and event_fd was not told yet */
     int64_t pid;
     struct billet_guest_exit result; /* once over */
+    uint8_t *rings;
     struct ssh_arrival {
-        uint8_t *bytes; /* a ring of BILLET_GUEST_WINDOW */
+        uint8_t *bytes; /* a ring of BILLET_GUEST_WINDOW, of rings */
         size_t at, size;
         bool ended;
     } arrivals[2]; /* standard output and error */
@@ -53,8 +55,8 @@ void ssh_guest_keep(struct ssh_guest *guest);
 int ssh_guest_send(struct ssh_guest *guest, uint16_t type, uint16_t stream, uint32_t channel,
                    const void *payload, size_t size);
 
-/* A channel, and the EXEC that opens it. */
-int ssh_channel_open(struct ssh_guest *guest, const void *payload, size_t size,
+/* A channel, and the EXEC that opens it; no_input: its input has ended. */
+int ssh_channel_open(struct ssh_guest *guest, const void *payload, size_t size, bool no_input,
                      struct ssh_channel *channel, struct billet_error *error);
 /* Ends it; what still runs on it is killed there. */
 void ssh_channel_close(struct ssh_channel *channel);

@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "../common/cleanup.h"
@@ -115,6 +117,20 @@ open_fd(int given, int mode, int *fd, bool *own)
     *fd = reopened >= 0 ? reopened : given;
 }
 
+/* Nothing will ever be read from it, which is known without reading: none, the null device, or a
+ * pipe without writer or content. */
+static bool
+is_at_end(int fd)
+{
+    struct stat about;
+    struct pollfd entry = {.fd = fd, .events = POLLIN};
+    if (fd < 0)
+        return true;
+    if (fstat(fd, &about) == 0 && S_ISCHR(about.st_mode))
+        return about.st_rdev == makedev(1, 3);
+    return poll(&entry, 1, 0) == 1 && entry.revents == POLLHUP;
+}
+
 static void
 drop_fd(int *fd, bool *own)
 {
@@ -122,6 +138,24 @@ drop_fd(int *fd, bool *own)
         billet_close_fd(fd);
     *own = false;
     *fd = -1;
+}
+
+static void
+open_streams(struct remote *remote)
+{
+    open_fd(remote->args->stdin_fd, O_RDONLY, &remote->in, &remote->own_in);
+    open_fd(remote->args->stdout_fd, O_WRONLY, &remote->out[0], &remote->own_out[0]);
+    open_fd(remote->args->stderr_fd, O_WRONLY, &remote->out[1], &remote->own_out[1]);
+    if (is_at_end(remote->in))
+        drop_fd(&remote->in, &remote->own_in);
+}
+
+static void
+drop_streams(struct remote *remote)
+{
+    drop_fd(&remote->in, &remote->own_in);
+    drop_fd(&remote->out[0], &remote->own_out[0]);
+    drop_fd(&remote->out[1], &remote->own_out[1]);
 }
 
 static void
@@ -361,27 +395,24 @@ ssh_exec_remotely(const struct billet_call *call, struct billet_lease_handle *ha
     *retry = false;
     int status = describe(&remote, directory, id, &text, error);
     if (status == 0) {
-        status = ssh_channel_open(guest, text.bytes, text.length, &remote.channel, error);
+        open_streams(&remote);
+        status =
+            ssh_channel_open(guest, text.bytes, text.length, remote.in < 0, &remote.channel, error);
         *retry = status == -BILLET_CLASS_LOST;
     }
     ssh_text_free(&text);
-    if (status < 0)
+    if (status < 0) {
+        drop_streams(&remote);
         return status;
+    }
     struct ssh_command command = {
         .run = call->identity->run, .id = id, .master = -1, .channel = &remote.channel};
-    open_fd(args->stdin_fd, O_RDONLY, &remote.in, &remote.own_in);
-    open_fd(args->stdout_fd, O_WRONLY, &remote.out[0], &remote.own_out[0]);
-    open_fd(args->stderr_fd, O_WRONLY, &remote.out[1], &remote.own_out[1]);
     remote.start_by = billet_monotonic_ns() + START_NS;
-    if (remote.in < 0)
-        send_end_of_input(&remote);
     ssh_command_enter(handle, &command);
     status = wait_for_end(&remote);
     ssh_command_leave(handle, &command);
     ssh_channel_close(&remote.channel);
-    drop_fd(&remote.in, &remote.own_in);
-    drop_fd(&remote.out[0], &remote.own_out[0]);
-    drop_fd(&remote.out[1], &remote.own_out[1]);
+    drop_streams(&remote);
     if (status < 0)
         return no_end(&remote, keeper, handle->lease, id, error);
     return conclude(&remote, directory, result, error);

@@ -510,6 +510,47 @@ START_TEST(a_wrong_setting_is_shown_at_its_place)
 }
 END_TEST
 
+/* The host keeps identity and settings: a call that repeats them says so, one that changes them
+ * must be understood, also when nothing but their content changed, or the call before failed. */
+START_TEST(what_changes_between_calls_arrives)
+{
+    static const char *const argv[] = {"true", NULL};
+    static const struct {
+        const char *line;
+        int wanted; /* value; -1: refused */
+        uint64_t fence;
+    } calls[] = {{"exit_code=3", 3, 3},    {"exit_code=3", 3, 3},    {"exit_code=4", 4, 3},
+                 {"exit_code=900", -1, 3}, {"exit_code=900", -1, 3}, {"exit_code=4", 4, 7},
+                 {"stdout=x", 0, 7},       {"exit_code=3", 3, 8}};
+    struct billet_error error = BILLET_ERROR_INIT;
+    struct billet_identity mine = identity;
+    struct billet_settings settings;
+    struct billet_driver_call call = {.identity = &mine, .settings = &settings};
+    struct billet_driver_client *client = start();
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        const char *const lines[] = {calls[i].line, NULL};
+        struct billet_exec_result result = {0};
+        struct seen seen = {0};
+        settings_of(&settings, lines);
+        mine.fence = calls[i].fence;
+        int acquired = acquire(client, &call, &error);
+        ck_assert_int_eq(acquired, calls[i].wanted < 0 ? -BILLET_CLASS_CONFIG : 0);
+        if (acquired < 0) {
+            ck_assert_msg(strstr(error.message, "exit_code") != NULL, "%s", error.message);
+        } else {
+            ck_assert_int_eq(billet_driver_list(client, &call, see, &seen, &error), 0);
+            ck_assert_uint_eq(seen.fence, calls[i].fence);
+            ck_assert_int_eq(run_exec(client, &call, argv, NULL, 0, &result, NULL, &error), 0);
+            ck_assert_int_eq(result.value, calls[i].wanted);
+            ck_assert_int_eq(billet_driver_release(client, &call, BILLET_DISPOSE_DESTROY, &error),
+                             0);
+        }
+        billet_settings_free(&settings);
+    }
+    billet_driver_stop(client);
+}
+END_TEST
+
 START_TEST(a_secret_that_nobody_resolved_is_not_passed_on)
 {
     struct billet_error error = BILLET_ERROR_INIT;
@@ -825,6 +866,7 @@ main(void)
     tcase_add_test(whole, every_operation_works);
     tcase_add_loop_test(whole, bad_results_are_found, 0, 3);
     tcase_add_test(whole, a_wrong_setting_is_shown_at_its_place);
+    tcase_add_test(whole, what_changes_between_calls_arrives);
     tcase_add_test(whole, a_secret_that_nobody_resolved_is_not_passed_on);
     tcase_add_test(whole, calls_out_of_order_are_refused);
     tcase_add_test(whole, calls_sent_ahead_are_answered_in_their_turn);

@@ -266,6 +266,33 @@ START_TEST(messages_come_back_as_they_were)
         ck_assert_int_eq(got.outcome, result.outcome);
         json_decref(value);
     }
+    struct billet_identity identity = {.deployment = "d",
+                                       .tenant = "t",
+                                       .environment = "e",
+                                       .lease = "l",
+                                       .run = "r",
+                                       .agent = "a",
+                                       .issue = "i",
+                                       .fence = 1,
+                                       .generation = 2};
+    const char **members[] = {&identity.deployment, &identity.tenant, &identity.environment,
+                              &identity.lease,      &identity.run,    &identity.agent,
+                              &identity.issue};
+    value = billet_message_identity(&identity);
+    ck_assert(billet_message_is_identity(value, &identity));
+    ck_assert(!billet_message_is_identity(NULL, &identity));
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        const char *before = *members[i];
+        *members[i] = "another";
+        ck_assert(!billet_message_is_identity(value, &identity));
+        *members[i] = before;
+    }
+    identity.fence++;
+    ck_assert(!billet_message_is_identity(value, &identity));
+    identity.fence--;
+    identity.generation++;
+    ck_assert(!billet_message_is_identity(value, &identity));
+    json_decref(value);
     char ref[BILLET_REF_MAX + 1];
     memset(ref, 'r', sizeof(ref));
     ref[BILLET_REF_MAX] = '\0';
