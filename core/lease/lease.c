@@ -265,7 +265,6 @@ step(struct billet_lease_session *session, struct billet_lease_change *change, c
      const char *reason, bool action_first, struct billet_error *error)
 {
     struct billet_activity rows[ROWS_MAX + 1];
-    struct billet_lease after = {0};
     cleanup_free char *details = reason_details(reason);
     if (details == NULL)
         return billet_error_no_memory(error);
@@ -277,13 +276,11 @@ step(struct billet_lease_session *session, struct billet_lease_change *change, c
     size_t count = make_rows(session, action, details, action_first, fence, rows);
     int64_t sent = billet_clock_boottime();
     int result = billet_store_of(session->store)
-                     ->lease_change(session->store, change, rows, count, &after, error);
+                     ->lease_change(session->store, change, rows, count, &session->lease, error);
     if (result < 0)
         return result;
     if (change->ttl_ns > 0)
         session->confirmed_ns = sent;
-    billet_lease_free(&session->lease);
-    session->lease = after;
     drop_rows(session);
     return 0;
 }

@@ -145,7 +145,6 @@ static int
 change(struct pass *pass, struct billet_lease *lease, struct billet_lease_change *wanted,
        const char *action, const char *reason, struct billet_error *error)
 {
-    struct billet_lease after = {0};
     cleanup_json json_t *object = json_object();
     cleanup_free char *details = NULL;
     if (object != NULL && billet_json_set_bytes(object, "reason", reason) &&
@@ -158,13 +157,7 @@ change(struct pass *pass, struct billet_lease *lease, struct billet_lease_change
     wanted->id = lease->id;
     wanted->expected = lease->state;
     wanted->fence = lease->fence;
-    int result =
-        billet_store_of(pass->store)->lease_change(pass->store, wanted, &row, 1, &after, error);
-    if (result < 0)
-        return result;
-    billet_lease_free(lease);
-    *lease = after;
-    return 0;
+    return billet_store_of(pass->store)->lease_change(pass->store, wanted, &row, 1, lease, error);
 }
 
 /* The reason that stays with the lease: whether it was abandoned must not be forgotten. */

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "store/change.h"
 #include "store/pgsql.h"
 #include "store/record_fields.h"
 #include "store/refusal.h"
@@ -88,12 +89,12 @@ pgsql_lease_insert(struct billet_store *store, const struct billet_lease *lease,
 }
 
 static int
-read_whole(struct billet_store *store, const char *id, struct billet_lease *lease,
+read_again(struct billet_store *store, const char *id, struct billet_lease *lease,
            struct billet_error *error)
 {
     struct pgsql_call call = {.which = STATEMENT_LEASE_GET, .what = "read a lease"};
     cleanup_result PGresult *result = NULL;
-    struct billet_lease row;
+    struct billet_lease row, whole;
     pgsql_text(&call, id);
     pgsql_text_or_null(&call, NULL);
     int code = pgsql_run(store, &call, &result, error);
@@ -102,20 +103,39 @@ read_whole(struct billet_store *store, const char *id, struct billet_lease *leas
     if (PQntuples(result) == 0)
         return billet_refusal_lease_lost(id, NULL, 0, 0, error);
     read_lease(result, 0, &row);
-    return billet_lease_copy(lease, &row, error);
+    code = billet_lease_copy(&whole, &row, error);
+    if (code < 0)
+        return code;
+    billet_lease_free(lease);
+    *lease = whole;
+    return 0;
+}
+
+static void
+read_difference(PGresult *result, struct billet_lease *difference)
+{
+    int64_t *const numbers[] = {
+        &difference->fence,           &difference->generation, &difference->cleanup_attempts,
+        &difference->next_cleanup_ns, &difference->updated_ns, &difference->expires_ns,
+        &difference->ended_ns};
+    for (int i = 0; i < (int)(sizeof(numbers) / sizeof(numbers[0])); i++)
+        *numbers[i] = pgsql_integer(result, 0, i);
 }
 
 int
 pgsql_lease_change(struct billet_store *store, const struct billet_lease_change *change,
                    const struct billet_activity *activities, size_t count,
-                   struct billet_lease *after, struct billet_error *error)
+                   struct billet_lease *lease, struct billet_error *error)
 {
     struct pgsql_call call = {.which = STATEMENT_LEASE_CHANGE, .what = "change a lease"};
     cleanup_free char *rows = NULL;
     cleanup_result PGresult *result = NULL;
+    __attribute__((cleanup(billet_lease_free))) struct billet_lease difference = {0};
     const char *const texts[] = {change->ref,     change->facts,   change->directory, change->owner,
                                  change->command, change->outcome, change->reason};
     int code = pgsql_activities(activities, count, &rows, error);
+    if (code == 0 && lease != NULL)
+        code = billet_change_texts(change, &difference, error);
     if (code < 0)
         return code;
     pgsql_text(&call, change->id);
@@ -139,13 +159,12 @@ pgsql_lease_change(struct billet_store *store, const struct billet_lease_change 
     if (code < 0)
         return code;
     if (call.seen)
-        return after != NULL ? read_whole(store, change->id, after, error) : 0;
+        return lease != NULL ? read_again(store, change->id, lease, error) : 0;
     if (PQntuples(result) == 0)
         return lost(store, change->id, change->fence, error);
-    if (after != NULL) {
-        struct billet_lease row;
-        read_lease(result, 0, &row);
-        return billet_lease_copy(after, &row, error);
+    if (lease != NULL) {
+        read_difference(result, &difference);
+        billet_change_apply(change, &difference, lease);
     }
     return 0;
 }

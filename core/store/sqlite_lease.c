@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "store/change.h"
 #include "store/record_fields.h"
 #include "store/refusal.h"
 #include "store/sqlite.h"
@@ -115,9 +116,20 @@ sqlite_lease_insert(struct billet_store *store, const struct billet_lease *lease
     return sqlite_end(store, result, error);
 }
 
+static void
+read_difference(sqlite3_stmt *statement, struct billet_lease *difference)
+{
+    int64_t *const numbers[] = {
+        &difference->fence,           &difference->generation, &difference->cleanup_attempts,
+        &difference->next_cleanup_ns, &difference->updated_ns, &difference->expires_ns,
+        &difference->ended_ns};
+    for (int i = 0; i < (int)(sizeof(numbers) / sizeof(numbers[0])); i++)
+        *numbers[i] = sqlite3_column_int64(statement, i);
+}
+
 static int
 change_row(struct billet_store *store, const struct billet_lease_change *change,
-           struct billet_lease *after, struct billet_error *error)
+           struct billet_lease *difference, struct billet_error *error)
 {
     sqlite3_stmt *statement;
     int result = sqlite_prepare(store, STATEMENT_LEASE_CHANGE, &statement, error);
@@ -142,20 +154,11 @@ change_row(struct billet_store *store, const struct billet_lease_change *change,
     sqlite_bind_text_or_null(statement, 20, change->owner_is);
     int code = sqlite3_step(statement);
     if (code == SQLITE_ROW) {
-        if (after != NULL) {
-            struct billet_lease row;
-            read_lease(statement, &row);
-            result = billet_lease_copy(after, &row, error);
-        }
+        read_difference(statement, difference);
         /* RETURNING gives its one row after all changes; the statement must still end. */
-        if (result == 0) {
-            code = sqlite3_step(statement);
-            if (code != SQLITE_DONE) {
-                result = sqlite_error(store, code, "change a lease", error);
-                if (after != NULL)
-                    billet_lease_free(after);
-            }
-        }
+        code = sqlite3_step(statement);
+        if (code != SQLITE_DONE)
+            result = sqlite_error(store, code, "change a lease", error);
     } else if (code == SQLITE_DONE) {
         result = lost(store, change->id, change->fence, error);
     } else {
@@ -175,20 +178,21 @@ sqlite_expect_change(struct billet_store *store)
 int
 sqlite_lease_change(struct billet_store *store, const struct billet_lease_change *change,
                     const struct billet_activity *activities, size_t count,
-                    struct billet_lease *after, struct billet_error *error)
+                    struct billet_lease *lease, struct billet_error *error)
 {
-    struct billet_lease row = {0};
-    int result = sqlite_begin(store, error);
-    if (result < 0)
-        return result;
-    result = change_row(store, change, after != NULL ? &row : NULL, error);
+    struct billet_lease difference = {0};
+    int result = billet_change_texts(change, &difference, error);
     if (result == 0)
-        result = sqlite_activities_add(store, activities, count, error);
-    result = sqlite_end(store, result, error);
-    if (result == 0 && after != NULL)
-        *after = row;
-    else
-        billet_lease_free(&row);
+        result = sqlite_begin(store, error);
+    if (result == 0) {
+        result = change_row(store, change, &difference, error);
+        if (result == 0)
+            result = sqlite_activities_add(store, activities, count, error);
+        result = sqlite_end(store, result, error);
+    }
+    if (result == 0 && lease != NULL)
+        billet_change_apply(change, &difference, lease);
+    billet_lease_free(&difference);
     return result;
 }
 

@@ -40,7 +40,8 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
         "next_cleanup_ns=CASE WHEN ?15 THEN " SQL_NOW "+?16 ELSE next_cleanup_ns END,"
         "updated_ns=" SQL_NOW ",ended_ns=CASE WHEN ?17 THEN " SQL_NOW " ELSE 0 END "
         "WHERE id=?1 AND state=?2 AND fence=?3 AND (?20 IS NULL OR owner=?20) "
-        "RETURNING " LEASE_COLUMNS,
+        "RETURNING "
+        "fence,generation,cleanup_attempts,next_cleanup_ns,updated_ns,expires_ns,ended_ns",
     [STATEMENT_LEASE_STATE] = "SELECT state,fence,run FROM lease WHERE id=?1",
     [STATEMENT_LEASE_GET] =
         "SELECT " LEASE_COLUMNS " FROM lease WHERE id=?1 AND (?2 IS NULL OR tenant=?2)",

@@ -164,10 +164,11 @@ struct billet_store_module {
     int (*lease_insert)(struct billet_store *store, const struct billet_lease *lease,
                         int64_t ttl_ns, const struct billet_activity *activities, size_t count,
                         struct billet_error *error);
-    /* *after may be NULL; else the row as it is after the change. */
+    /* *lease may be NULL; else it is the row as it was last read, and becomes what it is after the
+     * change (core/store/change.h). A change that failed leaves it as it was. */
     int (*lease_change)(struct billet_store *store, const struct billet_lease_change *change,
                         const struct billet_activity *activities, size_t count,
-                        struct billet_lease *after, struct billet_error *error);
+                        struct billet_lease *lease, struct billet_error *error);
     /* A lease_change comes next: do what can be done before, while the caller waits for something
      * else. Changes nothing and cannot fail; what goes wrong shows in the change itself. */
     void (*expect_change)(struct billet_store *store);

@@ -51,15 +51,22 @@ static const char script[] =
     CHANGE("releasing", "released", "{\"code\":0}", NOW, "'lease.released'");
 /* clang-format on */
 
+/* Seconds that do not count: each session reads the catalogue and plans, the server's processes
+ * meet their pages for the first time. */
+static int
+warm_seconds(const struct bench *bench, int clients)
+{
+    return bench->seconds < 0.5 ? 0 : 1 + clients / 16;
+}
+
 /* Transactions a second, or negative: it could not be measured, text (256 bytes) says why. Of all
- * seconds but the first ones, in which each session reads the catalogue and plans; where nothing
- * was told of later ones, of all. */
+ * seconds but the first ones; where nothing was told of later ones, of all. */
 static double
 pgbench_rate(const struct bench *bench, const char *file, int clients, char *text)
 {
     cleanup_free char *line = NULL;
     double at, rate, sum = 0, all = -1;
-    int count = 0, warm = bench->seconds < 0.5 ? 0 : 1 + clients / 16;
+    int count = 0, warm = warm_seconds(bench, clients);
     int seconds = bench->seconds < 1 ? 1 : (int)(bench->seconds + 0.5);
     if (asprintf(&line,
                  "exec %s/pgbench -n -M prepared -P 1 -f %s -c %d -j 2 -T %d -h %s -U owner "
@@ -100,7 +107,8 @@ measure(struct bench *bench, const char *url, const char *file, int clients)
             bench_skip(bench, name, text);
             return;
         }
-        rates[1][slice] = bench_lease_rate(bench, url, clients, latencies, &count);
+        rates[1][slice] =
+            bench_lease_rate(bench, url, clients, warm_seconds(bench, clients), latencies, &count);
     }
     bench_tell_rate(bench, "pgsql", clients, bench_median(rates[0], (size_t)slices),
                     bench_median(rates[1], (size_t)slices), latencies, count, 0);

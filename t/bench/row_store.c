@@ -25,9 +25,11 @@
 #define PROCESSES_MAX 32
 #define SLICES 5
 #define WARM 8
+#define WARM_SECONDS 0.05
 
 /* What a worker tells, in memory shared with it. */
 struct worker {
+    double from_ms, until_ms; /* what ends between them counts */
     int64_t pairs;
     int failed;
     char why[256];
@@ -35,10 +37,17 @@ struct worker {
     float latency_ms[BENCH_LATENCIES]; /* of one acquire or one release */
 };
 
+static bool
+counts(const struct worker *worker)
+{
+    double now = bench_now_ms();
+    return now >= worker->from_ms && now < worker->until_ms;
+}
+
 static void
 keep(struct worker *worker, double start)
 {
-    if (worker->count < BENCH_LATENCIES)
+    if (counts(worker) && worker->count < BENCH_LATENCIES)
         worker->latency_ms[worker->count++] = (float)(bench_now_ms() - start);
 }
 
@@ -81,31 +90,33 @@ one_pair(struct billet_store *store, struct worker *worker, struct billet_error 
 }
 
 /* A worker has opened its store and done what it does the first time (WARM pairs); it waits for the
- * others, and works until the time that is returned. */
-static double
-wait_for_all(const struct bench *bench, const int ready[2], const int go[2])
+ * others. All work from then on until the last moment that counts, so that as many as are to run at
+ * once do so at its first and at its last. */
+static void
+wait_for_all(const struct bench *bench, double warm_seconds, const int ready[2], const int go[2],
+             struct worker *worker)
 {
     char byte = 'r';
     close(go[1]);
     if (write(ready[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 0)
         _exit(1);
-    return bench_now_ms() + bench->seconds * 1e3;
+    worker->from_ms = bench_now_ms() + warm_seconds * 1e3;
+    worker->until_ms = worker->from_ms + bench->seconds * 1e3;
 }
 
 static void
-work_with_billet(const struct bench *bench, const char *url, const int ready[2], const int go[2],
-                 struct worker *worker)
+work_with_billet(const struct bench *bench, const char *url, double warm_seconds,
+                 const int ready[2], const int go[2], struct worker *worker)
 {
     struct billet_error error = BILLET_ERROR_INIT;
     struct billet_store *store = NULL;
     int result = billet_store_open(bench->modules, url, BILLET_STORE_CREATE, &store, &error);
     for (int i = 0; result == 0 && i < WARM; i++)
         result = one_pair(store, worker, &error);
-    worker->count = 0;
-    double until = wait_for_all(bench, ready, go);
-    while (result == 0 && bench_now_ms() < until) {
+    wait_for_all(bench, warm_seconds, ready, go, worker);
+    while (result == 0 && bench_now_ms() < worker->until_ms) {
         result = one_pair(store, worker, &error);
-        worker->pairs += result == 0;
+        worker->pairs += result == 0 && counts(worker);
     }
     worker->failed = result < 0;
     snprintf(worker->why, sizeof(worker->why), "%.250s", error.message);
@@ -113,17 +124,17 @@ work_with_billet(const struct bench *bench, const char *url, const int ready[2],
 }
 
 static void
-work_bare(const struct bench *bench, const char *path, const int ready[2], const int go[2],
-          struct worker *worker)
+work_bare(const struct bench *bench, const char *path, double warm_seconds, const int ready[2],
+          const int go[2], struct worker *worker)
 {
     const char *why = "";
     struct bare *bare = bare_open(path, &why);
     bool good = bare != NULL;
-    double until = wait_for_all(bench, ready, go);
-    while (good && bench_now_ms() < until) {
+    wait_for_all(bench, warm_seconds, ready, go, worker);
+    while (good && bench_now_ms() < worker->until_ms) {
         for (int at = 0; good && at < 4; at++)
             good = bare_commit(bare, at) != 0;
-        worker->pairs += good;
+        worker->pairs += good && counts(worker);
     }
     worker->failed = !good;
     snprintf(worker->why, sizeof(worker->why), "%.250s", bare != NULL ? bare_why(bare) : why);
@@ -133,7 +144,7 @@ work_bare(const struct bench *bench, const char *path, const int ready[2], const
 /* Pairs a second of count processes; url NULL: the bare statements in one. */
 static double
 measure(const struct bench *bench, const char *url, const char *path, int count,
-        struct worker *workers)
+        double warm_seconds, struct worker *workers)
 {
     pid_t pids[PROCESSES_MAX];
     int ready[2], go[2];
@@ -147,9 +158,9 @@ measure(const struct bench *bench, const char *url, const char *path, int count,
             bench_die("fork: %s", strerror(errno));
         if (pids[i] == 0) {
             if (url != NULL)
-                work_with_billet(bench, url, ready, go, &workers[i]);
+                work_with_billet(bench, url, warm_seconds, ready, go, &workers[i]);
             else
-                work_bare(bench, path, ready, go, &workers[i]);
+                work_bare(bench, path, warm_seconds, ready, go, &workers[i]);
             _exit(0);
         }
     }
@@ -157,7 +168,6 @@ measure(const struct bench *bench, const char *url, const char *path, int count,
     for (int i = 0; i < count; i++)
         if (read(ready[0], &byte, 1) != 1)
             bench_die("a process of row store ended before it began");
-    double start = bench_now_ms();
     close(ready[0]);
     close(go[0]);
     close(go[1]);
@@ -170,18 +180,18 @@ measure(const struct bench *bench, const char *url, const char *path, int count,
             bench_die("a process of row store failed: %s", workers[i].why);
         pairs += workers[i].pairs;
     }
-    return (double)pairs / ((bench_now_ms() - start) / 1e3);
+    return (double)pairs / bench->seconds;
 }
 
 double
-bench_lease_rate(const struct bench *bench, const char *url, int processes, double *latencies,
-                 size_t *count)
+bench_lease_rate(const struct bench *bench, const char *url, int processes, double warm_seconds,
+                 double *latencies, size_t *count)
 {
     struct worker *workers = mmap(NULL, sizeof(*workers) * PROCESSES_MAX, PROT_READ | PROT_WRITE,
                                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (workers == MAP_FAILED)
         bench_die("mmap: %s", strerror(errno));
-    double rate = measure(bench, url, NULL, processes, workers);
+    double rate = measure(bench, url, NULL, processes, warm_seconds, workers);
     for (int i = 0; i < processes; i++)
         for (size_t j = 0; j < workers[i].count; j++)
             latencies[(*count)++] = workers[i].latency_ms[j];
@@ -196,7 +206,7 @@ bench_bare_rate(const struct bench *bench, const char *path)
         mmap(NULL, sizeof(*worker), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (worker == MAP_FAILED)
         bench_die("mmap: %s", strerror(errno));
-    double rate = measure(bench, NULL, path, 1, worker);
+    double rate = measure(bench, NULL, path, 1, WARM_SECONDS, worker);
     munmap(worker, sizeof(*worker));
     return rate;
 }
@@ -242,7 +252,7 @@ bench_rows_store(struct bench *bench)
     enum { KINDS = sizeof(processes) / sizeof(processes[0]) };
     double rates[KINDS + 1][SLICES];
     double *latencies[KINDS];
-    size_t counts[KINDS] = {0};
+    size_t told[KINDS] = {0};
     char paths[KINDS + 1][4096];
     bench_make_database(bench, "bare", paths[KINDS], sizeof(paths[KINDS]));
     for (int k = 0; k < KINDS; k++) {
@@ -258,13 +268,14 @@ bench_rows_store(struct bench *bench)
         for (int k = 0; k < KINDS; k++) {
             char url[4200];
             snprintf(url, sizeof(url), "sqlite:%s", paths[k]);
-            rates[k][slice] = bench_lease_rate(bench, url, processes[k], latencies[k], &counts[k]);
+            rates[k][slice] =
+                bench_lease_rate(bench, url, processes[k], WARM_SECONDS, latencies[k], &told[k]);
         }
     }
     double bare = bench_median(rates[KINDS], SLICES);
     for (int k = 0; k < KINDS; k++) {
         bench_tell_rate(bench, "store", processes[k], bare, bench_median(rates[k], SLICES),
-                        latencies[k], counts[k], 50);
+                        latencies[k], told[k], 50);
         free(latencies[k]);
     }
 }

@@ -9,10 +9,11 @@
 
 #define BENCH_LATENCIES 8192 /* kept of each process and measurement */
 
-/* Pairs of acquire and release a second, in so many processes (at most 32) for bench->seconds.
- * latencies has room for BENCH_LATENCIES more of each process; *count grows. */
+/* Pairs of acquire and release a second, in so many processes (at most 32) for bench->seconds,
+ * after warm_seconds of the same. latencies has room for BENCH_LATENCIES more of each process;
+ * *count grows. */
 double bench_lease_rate(const struct bench *bench, const char *url, int processes,
-                        double *latencies, size_t *count);
+                        double warm_seconds, double *latencies, size_t *count);
 /* The same by the bare statements on a SQLite database, in one process. */
 double bench_bare_rate(const struct bench *bench, const char *path);
 /* A SQLite store that the module made; its path. */

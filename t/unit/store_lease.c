@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Leases and activities through the store's table, whatever engine is behind it. */
+#include "store/record_fields.h"
 #include "store_fixture.h"
 
 static struct billet_store *store;
@@ -143,6 +144,19 @@ START_TEST(only_the_legal_transitions_are_taken)
 }
 END_TEST
 
+static void
+assert_same_row(struct billet_lease *a, struct billet_lease *b)
+{
+    for (size_t i = 0; i < BILLET_LEASE_FIELD_COUNT; i++) {
+        const struct billet_field *field = &billet_lease_fields[i];
+        if (field->kind == BILLET_FIELD_TEXT)
+            ck_assert_str_eq(*billet_field_text(a, field), *billet_field_text(b, field));
+        else if (field->kind == BILLET_FIELD_INTEGER)
+            ck_assert_int_eq(*billet_field_integer(a, field), *billet_field_integer(b, field));
+    }
+    ck_assert_int_eq(a->state, b->state);
+}
+
 START_TEST(a_change_gives_the_row_as_it_is_afterwards)
 {
     char id[BILLET_UUID_SIZE];
@@ -163,7 +177,10 @@ START_TEST(a_change_gives_the_row_as_it_is_afterwards)
         .command = "c",
         .outcome = "{}",
         .reason = "why",
+        .run = "another run",
+        .issue = "another issue",
     };
+    assert_ok(module->lease_get(store, NULL, id, &after, &fixture_error));
     assert_ok(module->lease_change(store, &change, NULL, 0, &after, &fixture_error));
     ck_assert_int_eq(after.fence, 2);
     ck_assert_int_eq(after.generation, 2);
@@ -178,6 +195,7 @@ START_TEST(a_change_gives_the_row_as_it_is_afterwards)
     assert_ok(module->lease_get(store, NULL, id, &read, &fixture_error));
     ck_assert_str_eq(read.ref, "ref");
     ck_assert_int_eq(read.state, BILLET_LEASE_ACTIVE);
+    assert_same_row(&after, &read);
     billet_lease_free(&read);
     billet_lease_free(&after);
     /* What is not given stays. */
@@ -188,11 +206,22 @@ START_TEST(a_change_gives_the_row_as_it_is_afterwards)
     clean.count_cleanup = true;
     clean.cleanup_delay_ns = 7 * SECOND;
     assert_ok(module->lease_change(store, &clean, NULL, 0, NULL, &fixture_error));
+    assert_ok(module->lease_get(store, NULL, id, &after, &fixture_error));
     assert_ok(module->lease_change(store, &clean, NULL, 0, &after, &fixture_error));
     ck_assert_int_eq(after.cleanup_attempts, 2);
     ck_assert_int_eq(after.next_cleanup_ns, after.updated_ns + 7 * SECOND);
     ck_assert_str_eq(after.reason, "why");
     ck_assert_str_eq(after.directory, "/d");
+    assert_ok(module->lease_get(store, NULL, id, &read, &fixture_error));
+    assert_same_row(&after, &read);
+    billet_lease_free(&read);
+    /* One that is refused changes nothing here either. */
+    clean.fence = 1;
+    clean.reason = "another";
+    assert_fails(module->lease_change(store, &clean, NULL, 0, &after, &fixture_error),
+                 "lease_lost");
+    ck_assert_str_eq(after.reason, "why");
+    ck_assert_int_eq(after.cleanup_attempts, 2);
     billet_lease_free(&after);
 }
 END_TEST

@@ -301,6 +301,7 @@ START_TEST(an_answer_that_was_lost_is_looked_for_and_nothing_is_done_twice)
                                              .bump_fence = true,
                                              .ref = "r"};
         struct billet_activity row = fixture_activity(id, "lease.acquired", 1);
+        assert_ok(module->lease_get(store, NULL, id, &after, &fixture_error));
         assert_ok(module->lease_change(store, &change, &row, 1, &after, &fixture_error));
         ck_assert_int_eq(after.fence, 2);
         ck_assert_int_eq(after.state, BILLET_LEASE_ACTIVE);
