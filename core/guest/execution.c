@@ -94,17 +94,17 @@ struct start {
     char **environment;
     const char *directory;
     int fds[3];
+    int failed_fd;
+    uint64_t ignored; /* signals, bit number - 1 */
     bool pty;
-    volatile int32_t
-        outcome;          /* BILLET_OUTCOME_* or BILLET_GUEST_OUTCOME_* of what was not executed */
-    volatile int32_t why; /* the errno of it */
 };
 
-/* The memory is the guest's: see start_command. */
-static void __attribute__((noreturn)) child_fail(struct start *start, int outcome, int sys_errno)
+static void __attribute__((noreturn))
+child_fail(const struct start *start, int outcome, int sys_errno)
 {
-    start->why = sys_errno;
-    start->outcome = outcome;
+    int32_t why[2] = {outcome, sys_errno};
+    while (write(start->failed_fd, why, sizeof(why)) < 0 && errno == EINTR)
+        ;
     _exit(127);
 }
 
@@ -142,12 +142,13 @@ execute(const struct start *start)
     }
 }
 
-static void __attribute__((noreturn)) child_main(struct start *start, pid_t parent)
+static void __attribute__((noreturn)) child_main(const struct start *start, pid_t parent)
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigset_t none;
-    for (int number = 1; number <= SIGRTMAX; number++)
-        sigaction(number, &action, NULL);
+    for (int number = 1; number <= 64; number++)
+        if ((start->ignored >> (number - 1) & 1) != 0)
+            sigaction(number, &action, NULL);
     sigemptyset(&none);
     setsid();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -194,6 +195,21 @@ merge_environment(const char *entries, uint32_t count, const char *label)
             entries += strlen(entries) + 1;
     }
     return merged;
+}
+
+/* What a command would ignore, too; all else is at its default once it is executed. The guest
+ * changes none after its first command. */
+static uint64_t
+ignored_signals(void)
+{
+    static uint64_t ignored;
+    static bool known;
+    struct sigaction action;
+    for (int number = 1; number <= 64 && !known; number++)
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+            ignored |= UINT64_C(1) << (number - 1);
+    known = true;
+    return ignored;
 }
 
 /* ---- start -------------------------------------------------------------------------------------
@@ -278,15 +294,34 @@ tell_start(struct guest_execution *execution)
         execution->timeout_at = 0;
 }
 
+/* Its end says that the command is executed, what stands in it why not. */
+static void
+take_failure(struct guest_execution *execution, int failed_fd)
+{
+    int32_t why[2];
+    ssize_t got;
+    do
+        got = read(failed_fd, why, sizeof(why));
+    while (got < 0 && errno == EINTR);
+    if (got == sizeof(why)) {
+        execution->result.outcome = why[0];
+        execution->result.value = why[1];
+    } else {
+        tell_start(execution);
+    }
+}
+
 /*
  * The child shares the guest's memory until it has executed the command or failed, and the guest
  * waits for that, as with posix_spawn(3), which cannot make a controlling terminal: no page is
- * copied, and no pipe is needed for what went wrong.
+ * copied. Where vfork is emulated (qemu-user) it is a fork, so nothing is told through memory.
  */
 static void
 start_command(struct guest_execution *execution, const struct billet_guest_exec *exec)
 {
-    struct start start = {.pty = execution->pty, .fds = {-1, -1, -1}};
+    struct start start = {
+        .pty = execution->pty, .fds = {-1, -1, -1}, .failed_fd = -1, .ignored = ignored_signals()};
+    int failed[2] = {-1, -1};
     start.directory = exec->strings;
     const char *at = start.directory + strlen(start.directory) + 1;
     at += strlen(at) + 1; /* the label */
@@ -296,12 +331,15 @@ start_command(struct guest_execution *execution, const struct billet_guest_exec 
     start.environment = merge_environment(at, exec->envc, execution->label);
     pid_t parent = getpid(), pid = -1;
     errno = ENOMEM;
-    if (start.argv != NULL && start.environment != NULL && make_streams(execution, exec, &start)) {
+    if (start.argv != NULL && start.environment != NULL && make_streams(execution, exec, &start) &&
+        make_pipe(failed)) {
+        start.failed_fd = failed[1];
         pid = vfork();
         if (pid == 0)
             child_main(&start, parent);
     }
     int why = errno;
+    close_fd(&failed[1]);
     if (pid <= 0) {
         execution->reaped = true;
         execution->ended[0] = execution->ended[1] = true;
@@ -309,11 +347,9 @@ start_command(struct guest_execution *execution, const struct billet_guest_exec 
         execution->result.value = why;
     } else {
         execution->pid = execution->session = pid;
-        execution->result.outcome = start.outcome;
-        execution->result.value = start.why;
-        if (start.outcome == 0)
-            tell_start(execution);
+        take_failure(execution, failed[0]);
     }
+    close_fd(&failed[0]);
     if (!execution->pty)
         for (int i = 0; i < 3; i++)
             close_fd(&start.fds[i]);

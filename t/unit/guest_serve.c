@@ -545,6 +545,38 @@ START_TEST(the_end_of_the_input_is_the_end_of_everything)
 }
 END_TEST
 
+/* Before any word that it began; the three ways are the last steps of its start. */
+START_TEST(a_command_that_cannot_be_executed_is_told_as_such)
+{
+    static const struct {
+        const char *directory, *command;
+        int outcome, value;
+    } commands[] = {{"/", "/nowhere/at-all", BILLET_OUTCOME_NOT_FOUND, ENOENT},
+                    {"/", "billet-is-no-command", BILLET_OUTCOME_NOT_FOUND, ENOENT},
+                    {"/", "/dev/null", BILLET_OUTCOME_NOT_INVOCABLE, EACCES},
+                    {"/nowhere", "true", BILLET_GUEST_OUTCOME_DIRECTORY, ENOENT}};
+    struct guest guest;
+    struct billet_guest_frame frame;
+    struct billet_guest_exit end;
+    char said[256];
+    begin(&guest);
+    greet(&guest);
+    for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        put_exec(&guest, i + 1, (struct billet_guest_exec){.argc = 1}, commands[i].directory, "",
+                 commands[i].command, NULL);
+        do {
+            ck_assert(next_frame(&guest, &frame));
+            ck_assert_uint_ne(frame.type, BILLET_GUEST_STARTED);
+        } while (frame.type != BILLET_GUEST_EXIT);
+        ck_assert_int_eq(billet_guest_exit_read(&frame, &end), 0);
+        ck_assert_int_eq(end.outcome, commands[i].outcome);
+        ck_assert_int_eq(end.value, commands[i].value);
+    }
+    close(guest.to);
+    ck_assert_int_eq(await_end(&guest, said), 0);
+}
+END_TEST
+
 START_TEST(a_silent_client_is_left)
 {
     struct guest guest;
@@ -652,6 +684,7 @@ main(void)
                         (int)(sizeof(lies) / sizeof(lies[0])));
     tcase_add_test(all, nothing_comes_before_a_hello_of_this_version);
     tcase_add_test(all, the_end_of_the_input_is_the_end_of_everything);
+    tcase_add_test(all, a_command_that_cannot_be_executed_is_told_as_such);
     tcase_add_test(all, a_silent_client_is_left);
     tcase_add_test(all, what_is_said_to_a_command_that_has_ended_is_let_go);
     tcase_add_test(all, a_client_that_reads_nothing_does_not_fill_the_memory);
