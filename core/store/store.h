@@ -114,7 +114,7 @@ typedef int billet_row_visit(const struct billet_row *row, void *context,
 
 #define BILLET_ROW_COLUMNS_MAX 64
 
-#define BILLET_STORE_INTERFACE 2
+#define BILLET_STORE_INTERFACE 3
 #define BILLET_STORE_SYMBOL "billet_store_module" /* const struct billet_store_module * (void) */
 
 struct billet_store_module {

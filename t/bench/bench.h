@@ -94,6 +94,8 @@ void bench_tell_commands(struct bench *bench, const char *name, const struct ben
 struct bench_floor {
     const char *row;
     struct bench_command command;
+    double (*more_ms)(void *context); /* done too and told in the same sum, NULL: nothing */
+    void *context;
     enum bench_target kind;
     double target;
 };

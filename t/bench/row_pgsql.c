@@ -18,7 +18,7 @@
 #include "store/store.h"
 
 #define CLIENTS_MAX 32
-#define SLICES 3
+#define SLICES 5
 
 /* clang-format off */
 /* As long as billet_owner_self's. */

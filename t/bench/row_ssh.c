@@ -122,6 +122,54 @@ tell(struct far *far, const char *name, int ours, int floor, enum bench_target k
 
 /* ---- commands ------------------------------------------------------------------------------ */
 
+/* What ssh itself takes for a question and its answer, each of about the size that a command has.
+ */
+struct echo {
+    pid_t pid;
+    int to, from;
+};
+
+static void
+begin_echo(struct echo *echo, const char *ssh_config)
+{
+    static const char line[] = "exec ssh -F \"$1\" far cat";
+    const char *const argv[] = {"/bin/sh", "-c", line, "sh", ssh_config, NULL};
+    int in[2], out[2];
+    if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0)
+        bench_die("pipe: %s", strerror(errno));
+    echo->pid = bench_start(argv, in[0], out[1]);
+    close(in[0]);
+    close(out[1]);
+    echo->to = in[1];
+    echo->from = out[0];
+}
+
+static double
+echo_once(void *context)
+{
+    const struct echo *echo = context;
+    char bytes[512] = "x";
+    double start = bench_now_ms();
+    if (write(echo->to, bytes, sizeof(bytes)) != (ssize_t)sizeof(bytes))
+        bench_die("ssh far cat takes nothing");
+    for (size_t come = 0; come < sizeof(bytes);) {
+        ssize_t got = read(echo->from, bytes, sizeof(bytes) - come);
+        if (got <= 0)
+            bench_die("ssh far cat gives nothing");
+        come += (size_t)got;
+    }
+    return bench_now_ms() - start;
+}
+
+static void
+end_echo(struct echo *echo)
+{
+    close(echo->to);
+    close(echo->from);
+    while (waitpid(echo->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
 /* By a process of its own, which connects like plain ssh does. */
 static void
 exec_on_lease(struct far *far, const char *const *shared, const char *const *plain)
@@ -158,13 +206,22 @@ measure_commands(struct far *far)
     static const char *const spawn[] = {"/bin/true", NULL};
     const char *const shared[] = {"/bin/sh", "-c", line, "sh", far->ssh_config, NULL};
     const char *const plain[] = {"/bin/sh", "-c", alone, "sh", far->ssh_config, NULL};
+    struct echo echo;
     const struct bench_floor floors[] = {
-        {"exec-ssh", {.name = "ssh, shared", .argv = shared}, BENCH_AT_MOST, 0.1},
-        {"exec-ssh-spawn", {.name = "a local spawn", .argv = spawn}, BENCH_AT_MOST, 1.5},
+        {"exec-ssh", {.name = "ssh, shared", .argv = shared}, NULL, NULL, BENCH_AT_MOST, 0.1},
+        {"exec-ssh-spawn",
+         {.name = "a local spawn, and a question through ssh", .argv = spawn},
+         echo_once,
+         &echo,
+         BENCH_AT_MOST,
+         1.5},
     };
     int runs = far->bench->runs;
     far->bench->runs = runs < EXECS ? runs : EXECS;
+    begin_echo(&echo, far->ssh_config);
+    echo_once(&echo); /* it is there */
     bench_warm_exec(far->bench, far->config, "far", floors, 2);
+    end_echo(&echo);
     exec_on_lease(far, shared, plain);
     far->bench->runs = runs;
 }
