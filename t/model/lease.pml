@@ -174,7 +174,10 @@ proctype daemon(byte me) {
 		atomic {
 			if
 			:: !exists[l] -> goto gone /* the driver says: lost */
-#ifndef M9
+#if defined(M6)
+			/* ... whose fence is the owner's before, so this much a driver could demand. */
+			:: exists[l] && label[l] > mine -> goto gone
+#elif !defined(M9)
 			/* Somebody has it of whom an older store does not know: the driver refuses. */
 			:: exists[l] && label[l] >= mine -> goto gone
 #endif
