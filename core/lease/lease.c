@@ -384,6 +384,9 @@ billet_lease_start_release(struct billet_lease_session *session,
         .owner = owner,
         .reason = reason,
     };
+    /* Again, for an end that did not come to its end: it is recorded once. */
+    if (session->lease.state == BILLET_LEASE_RELEASING && !change.bump_fence)
+        return 0;
     set_facts(&change, facts);
     return step(session, &change, "lease.releasing", reason, false, error);
 }

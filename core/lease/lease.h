@@ -103,7 +103,8 @@ struct billet_lease_taker {
 int billet_lease_hand_over(struct billet_lease_session *session,
                            const struct billet_lease_taker *taker, struct billet_error *error);
 /* T3: acquiring, active or retained -> releasing. facts may be NULL; reason, when something went
- * wrong, or NULL. Somebody else than the owner takes the lease over (fence + 1). */
+ * wrong, or NULL. Somebody else than the owner takes the lease over (fence + 1). Nothing, where the
+ * session has done so already. */
 int billet_lease_start_release(struct billet_lease_session *session,
                                const struct billet_lease_facts *facts, const char *reason,
                                struct billet_error *error);

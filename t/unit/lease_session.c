@@ -66,6 +66,8 @@ START_TEST(a_plain_run_is_four_steps_with_every_activity)
     assert_ok(billet_lease_add(&s, "exec.ended", NULL, &fixture_error));
     assert_ok(billet_lease_start_release(&s, &outcome, NULL, &fixture_error));
     ck_assert_int_eq(s.lease.fence, 1);
+    /* As when the last row had no room, and the end is tried once more. */
+    assert_ok(billet_lease_start_release(&s, NULL, "no room", &fixture_error));
     assert_ok(billet_lease_finish(&s, false, NULL, &fixture_error));
     ck_assert_int_eq(s.lease.state, BILLET_LEASE_RELEASED);
     check_actions(s.lease.id, "lease.requested:1 lease.acquired:1 workspace.realized:1 "
