@@ -174,12 +174,14 @@ proctype daemon(byte me) {
 		atomic {
 			if
 			:: !exists[l] -> goto gone /* the driver says: lost */
-#if defined(M6)
-			/* ... whose fence is the owner's before, so this much a driver could demand. */
+#ifndef M9
+			/* Somebody has it of whom an older store does not know: the driver refuses.
+			 * Without fences of their own, more than this could not be demanded. */
+#ifdef M6
 			:: exists[l] && label[l] > mine -> goto gone
-#elif !defined(M9)
-			/* Somebody has it of whom an older store does not know: the driver refuses. */
+#else
 			:: exists[l] && label[l] >= mine -> goto gone
+#endif
 #endif
 			:: else -> label[l] = mine
 			fi
