@@ -22,9 +22,7 @@ struct host_watch {
     bool runs;
     int epoll_fd;
     pthread_mutex_t lock;
-    bool listens;           /* the socket is in the epoll set: an exec runs */
-    int socket;             /* the host's */
-    struct host_call *call; /* that exec */
+    struct host_call *call; /* the exec that runs, NULL: none */
     int64_t kill_after_ns;
     int64_t give_up_ns; /* the core is gone: end the process at this time; 0: it is there */
 };

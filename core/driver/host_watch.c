@@ -80,12 +80,11 @@ pass_signal(const struct host_call *watched, const json_t *body)
     }
 }
 
+/* No harm where it is done already. */
 static void
-ignore_socket(struct host_watch *watch)
+ignore_socket(const struct host_watch *watch)
 {
-    if (watch->listens)
-        epoll_ctl(watch->epoll_fd, EPOLL_CTL_DEL, watch->socket, NULL);
-    watch->listens = false;
+    epoll_ctl(watch->epoll_fd, EPOLL_CTL_DEL, watch->call->host->socket, NULL);
 }
 
 /* Something is there on the socket. */
@@ -94,7 +93,7 @@ listen_once(struct host_watch *watch)
 {
     cleanup_frame struct billet_frame frame = BILLET_FRAME_INIT;
     struct billet_error error = BILLET_ERROR_INIT;
-    int result = billet_frame_receive(watch->socket, &frame, -1, &error);
+    int result = billet_frame_receive(watch->call->host->socket, &frame, -1, &error);
     if (result == -BILLET_CLASS_TIMEOUT)
         return;
     if (result < 0 || frame.body == NULL) {
@@ -135,7 +134,7 @@ watch_main(void *argument)
         if (count < 0 && errno != EINTR)
             return NULL;
         pthread_mutex_lock(&watch->lock);
-        if (count > 0 && watch->listens)
+        if (count > 0 && watch->call != NULL && watch->give_up_ns == 0)
             listen_once(watch);
         timeout = patience(watch);
         pthread_mutex_unlock(&watch->lock);
@@ -174,14 +173,13 @@ host_watch_begin(struct host_call *call, int64_t kill_after_ns, struct billet_er
     if (result < 0)
         return result;
     pthread_mutex_lock(&watch->lock);
-    watch->socket = call->host->socket;
     watch->call = call;
     watch->kill_after_ns = kill_after_ns;
     struct epoll_event event = {.events = EPOLLIN};
-    if (epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, watch->socket, &event) == 0)
-        watch->listens = true;
-    else
+    if (epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, call->host->socket, &event) != 0) {
         result = billet_error_errno(error, 0, "internal", errno, "cannot wait for events");
+        watch->call = NULL;
+    }
     pthread_mutex_unlock(&watch->lock);
     return result;
 }

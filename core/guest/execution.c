@@ -95,7 +95,6 @@ struct start {
     const char *directory;
     int fds[3];
     int failed_fd;
-    uint64_t ignored; /* signals, bit number - 1 */
     bool pty;
 };
 
@@ -146,9 +145,8 @@ static void __attribute__((noreturn)) child_main(const struct start *start, pid_
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigset_t none;
-    for (int number = 1; number <= 64; number++)
-        if ((start->ignored >> (number - 1) & 1) != 0)
-            sigaction(number, &action, NULL);
+    for (int number = 1; number <= SIGRTMAX; number++)
+        sigaction(number, &action, NULL);
     sigemptyset(&none);
     setsid();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -195,21 +193,6 @@ merge_environment(const char *entries, uint32_t count, const char *label)
             entries += strlen(entries) + 1;
     }
     return merged;
-}
-
-/* What a command would ignore, too; all else is at its default once it is executed. The guest
- * changes none after its first command. */
-static uint64_t
-ignored_signals(void)
-{
-    static uint64_t ignored;
-    static bool known;
-    struct sigaction action;
-    for (int number = 1; number <= 64 && !known; number++)
-        if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
-            ignored |= UINT64_C(1) << (number - 1);
-    known = true;
-    return ignored;
 }
 
 /* ---- start -------------------------------------------------------------------------------------
@@ -319,8 +302,7 @@ take_failure(struct guest_execution *execution, int failed_fd)
 static void
 start_command(struct guest_execution *execution, const struct billet_guest_exec *exec)
 {
-    struct start start = {
-        .pty = execution->pty, .fds = {-1, -1, -1}, .failed_fd = -1, .ignored = ignored_signals()};
+    struct start start = {.pty = execution->pty, .fds = {-1, -1, -1}, .failed_fd = -1};
     int failed[2] = {-1, -1};
     start.directory = exec->strings;
     const char *at = start.directory + strlen(start.directory) + 1;

@@ -39,18 +39,22 @@ billet_change_apply(const struct billet_lease_change *change, struct billet_leas
 {
     for (size_t i = 0; i < BILLET_LEASE_FIELD_COUNT; i++) {
         const struct billet_field *field = &billet_lease_fields[i];
+        if (field->kind == BILLET_FIELD_INTEGER)
+            *billet_field_integer(lease, field) = *billet_field_integer(difference, field);
         if (field->kind != BILLET_FIELD_TEXT || *billet_field_text(difference, field) == NULL)
             continue;
         free(*billet_field_text(lease, field));
         *billet_field_text(lease, field) = *billet_field_text(difference, field);
     }
     lease->state = change->state;
-    lease->fence = difference->fence;
-    lease->generation = difference->generation;
-    lease->cleanup_attempts = difference->cleanup_attempts;
-    lease->next_cleanup_ns = difference->next_cleanup_ns;
-    lease->updated_ns = difference->updated_ns;
-    lease->expires_ns = difference->expires_ns;
-    lease->ended_ns = difference->ended_ns;
     *difference = (struct billet_lease){0};
+}
+
+int64_t *
+billet_change_number(struct billet_lease *lease, int column)
+{
+    for (size_t i = 0; i < BILLET_LEASE_FIELD_COUNT; i++)
+        if (billet_lease_fields[i].kind == BILLET_FIELD_INTEGER && column-- == 0)
+            return billet_field_integer(lease, &billet_lease_fields[i]);
+    return NULL;
 }

@@ -114,12 +114,9 @@ read_again(struct billet_store *store, const char *id, struct billet_lease *leas
 static void
 read_difference(PGresult *result, struct billet_lease *difference)
 {
-    int64_t *const numbers[] = {
-        &difference->fence,           &difference->generation, &difference->cleanup_attempts,
-        &difference->next_cleanup_ns, &difference->updated_ns, &difference->expires_ns,
-        &difference->ended_ns};
-    for (int i = 0; i < (int)(sizeof(numbers) / sizeof(numbers[0])); i++)
-        *numbers[i] = pgsql_integer(result, 0, i);
+    int64_t *number;
+    for (int i = 0; (number = billet_change_number(difference, i)) != NULL; i++)
+        *number = pgsql_integer(result, 0, i);
 }
 
 int

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "store/change.h"
 #include "store/pgsql.h"
 
 #define PAUSE_MIN_MS 10
@@ -20,10 +21,6 @@
     "id,tenant,environment,environment_id,driver,run,agent,issue,workspace,policy,state,fence,"   \
     "generation,ref,facts,configuration,directory,owner,command,outcome,reason,cleanup_attempts," \
     "next_cleanup_ns,created_ns,updated_ns,expires_ns,ended_ns"
-/* What the server computes in a change. The rest its caller knows; each column more costs a
- * hundredth of the statement. */
-#define CHANGED_COLUMNS \
-    "fence,generation,cleanup_attempts,next_cleanup_ns,updated_ns,expires_ns,ended_ns"
 #define ACTIVITY_COLUMNS \
     "sequence,time_ns,action,tenant,environment,lease,run,agent,issue,actor,fence,details"
 #define ENVIRONMENT_COLUMNS \
@@ -91,8 +88,8 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
     "$15::bigint>0 THEN n.now+$16::bigint ELSE next_cleanup_ns END,updated_ns=n.now,"
     "ended_ns=CASE WHEN $17::bigint>0 THEN n.now ELSE 0 END,operation=$18 FROM n "
     "WHERE id=$1 AND state=$2 AND fence=$3::bigint AND ($22::text IS NULL OR owner=$22) "
-    "RETURNING " CHANGED_COLUMNS "),"
-    "a AS (" INSERT_ACTIVITY(",c", "$18", "$19") ") SELECT " CHANGED_COLUMNS " FROM c",
+    "RETURNING " BILLET_CHANGE_COLUMNS "),"
+    "a AS (" INSERT_ACTIVITY(",c", "$18", "$19") ") SELECT " BILLET_CHANGE_COLUMNS " FROM c",
     [STATEMENT_LEASE_STATE] = "SELECT state,fence,run FROM lease WHERE id=$1",
     [STATEMENT_LEASE_GET] =
         "SELECT " LEASE_COLUMNS " FROM lease WHERE id=$1 AND ($2::text IS NULL OR tenant=$2)",

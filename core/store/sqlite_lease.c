@@ -119,12 +119,9 @@ sqlite_lease_insert(struct billet_store *store, const struct billet_lease *lease
 static void
 read_difference(sqlite3_stmt *statement, struct billet_lease *difference)
 {
-    int64_t *const numbers[] = {
-        &difference->fence,           &difference->generation, &difference->cleanup_attempts,
-        &difference->next_cleanup_ns, &difference->updated_ns, &difference->expires_ns,
-        &difference->ended_ns};
-    for (int i = 0; i < (int)(sizeof(numbers) / sizeof(numbers[0])); i++)
-        *numbers[i] = sqlite3_column_int64(statement, i);
+    int64_t *number;
+    for (int i = 0; (number = billet_change_number(difference, i)) != NULL; i++)
+        *number = sqlite3_column_int64(statement, i);
 }
 
 static int

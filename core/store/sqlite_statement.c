@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "store/change.h"
 #include "store/refusal.h"
 #include "store/sqlite.h"
 
@@ -40,8 +41,7 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
         "next_cleanup_ns=CASE WHEN ?15 THEN " SQL_NOW "+?16 ELSE next_cleanup_ns END,"
         "updated_ns=" SQL_NOW ",ended_ns=CASE WHEN ?17 THEN " SQL_NOW " ELSE 0 END "
         "WHERE id=?1 AND state=?2 AND fence=?3 AND (?20 IS NULL OR owner=?20) "
-        "RETURNING "
-        "fence,generation,cleanup_attempts,next_cleanup_ns,updated_ns,expires_ns,ended_ns",
+        "RETURNING " BILLET_CHANGE_COLUMNS,
     [STATEMENT_LEASE_STATE] = "SELECT state,fence,run FROM lease WHERE id=?1",
     [STATEMENT_LEASE_GET] =
         "SELECT " LEASE_COLUMNS " FROM lease WHERE id=?1 AND (?2 IS NULL OR tenant=?2)",

@@ -545,7 +545,7 @@ START_TEST(the_end_of_the_input_is_the_end_of_everything)
 }
 END_TEST
 
-/* Before any word that it began; the three ways are the last steps of its start. */
+/* Before any word that it began; what fails is the last step of its start. */
 START_TEST(a_command_that_cannot_be_executed_is_told_as_such)
 {
     static const struct {
