@@ -42,6 +42,13 @@ for user in $users; do
     is 1000 "$(launch -- id -u)" "$user: and an id"
     is yes "$(launch -e A=yes -- sh -c 'echo $A')" "$user: given environment"
     is "" "$(SECRET=x launch -- sh -c 'echo $SECRET')" "$user: none of the caller's"
+    # An order travels in its message up to 3584 bytes, and in a file of its own above.
+    launch -K -i sizes-$$ -- true
+    sizes="3000 3394 3395 3396 3397 3398 3399 3400 100000"
+    is "$sizes" "$(for size in $sizes; do
+        launch -K -R -i sizes-$$ -e "A=$(printf "%0${size}d" 0)" -- sh -c 'echo ${#A}'
+    done | paste -sd ' ')" "$user: of any length"
+    launch -i sizes-$$ destroy
     is /work "$(launch -w "$work" -- pwd)" "$user: begins in the workspace"
     launch -w "$work" -- sh -c 'echo made >made; mkdir -p sub; mv made sub/'
     is made "$(cat "$work/sub/made" 2>/dev/null)" "$user: files come out of the workspace"
@@ -151,6 +158,21 @@ for user in $users; do
     done
     is "0 first" "$(running 3141$own) $(launch -K -R -i many-$$ -- cat /tmp/mark)" \
         "$user: SIGKILL of a host ends its command, the next one finds the sandbox"
+    mkfifo "$place/silent-$user"
+    door=$(find "$runtime" -path "*many-$$*" -name door)
+    $as "$place/knock" "$door" <"$place/silent-$user" >"$place/knocked" &
+    silent=$!
+    exec 8>"$place/silent-$user"
+    for _ in $(seq 100); do
+        [ -s "$place/knocked" ] && break
+        sleep 0.1
+    done
+    is "connected first first" "$(cat "$place/knocked") $(for _ in 1 2; do
+        timeout 30 $as "$place/launch" -d "$place/$driver" -r "$runtime" -l "$place" \
+            -K -R -i many-$$ -- cat /tmp/mark
+    done | paste -sd ' ')" "$user: a driver that knocks and says nothing holds up none beside it"
+    exec 8>&-
+    wait $silent
     launch -i many-$$ destroy
     is "0 0" "$? $(running 3139$own)" "$user: destroy ends all of it"
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -204,6 +206,10 @@ hear(struct session *session, int64_t now)
             break;
         }
         billet_close_fd(&terminal);
+        if (session->ended)
+            got = -1; /* nothing follows it */
+        if (got < 0)
+            break;
     }
     if (got < 0) {
         publish(session, -1); /* before its number can be another's */
@@ -371,52 +377,65 @@ conclude(const struct session *session, struct billet_exec_result *result,
 
 /* ---- the start ------------------------------------------------------------------------ */
 
+/* What is not there is the null device, and what is it already needs none of its own. */
+static bool
+is_nothing(int fd)
+{
+    struct stat status;
+    return fd < 0 ||
+           (fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3));
+}
+
+/* owned: to be closed once they are sent. */
 static int
 make_streams(struct session *session, int streams[3], int owned[3], struct billet_error *error)
 {
     const int given[3] = {session->exec->stdin_fd, session->exec->stdout_fd,
                           session->exec->stderr_fd};
     bool terminal = (session->exec->flags & BILLET_EXEC_PTY) != 0;
+    int null = -1;
     for (int i = 0; i < 3; i++) {
-        streams[i] = given[i];
-        if (terminal || given[i] < 0) {
-            streams[i] = owned[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
-            if (owned[i] < 0)
+        if (terminal || is_nothing(given[i])) {
+            if (null < 0)
+                null = owned[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+            if (null < 0)
                 return billet_fail_errno(error, 0, "io_failed", errno, "cannot open /dev/null");
-        } else {
-            owned[i] = sandbox_pump_spare(given[i], i == 0);
-            int result = owned[i] >= 0
-                             ? 0
-                             : sandbox_pump_begin(&session->pumps[i], given[i], i == 0, &owned[i]);
-            if (result < 0)
-                return billet_fail_errno(error, 0, "io_failed", -result,
-                                         "cannot make a pipe for the command");
-            streams[i] = owned[i];
+            streams[i] = null;
+            continue;
         }
+        owned[i] = sandbox_pump_spare(given[i], i == 0);
+        int result =
+            owned[i] >= 0 ? 0 : sandbox_pump_begin(&session->pumps[i], given[i], i == 0, &owned[i]);
+        if (result < 0)
+            return billet_fail_errno(error, 0, "io_failed", -result,
+                                     "cannot make a pipe for the command");
+        streams[i] = owned[i];
     }
     return 0;
 }
 
 static int
-send_order(struct session *session, int order, const int streams[3], struct billet_error *error)
+send_order(struct session *session, const struct sandbox_begin *order, int order_fd,
+           const int streams[3], struct billet_error *error)
 {
     union {
         char bytes[CMSG_SPACE(sizeof(int) * SANDBOX_EXEC_FDS)];
         struct cmsghdr align;
     } space;
-    const int fds[SANDBOX_EXEC_FDS] = {order, streams[0], streams[1], streams[2]};
-    const struct sandbox_message message = {.type = SANDBOX_EXEC};
-    struct iovec part = {.iov_base = (void *)(uintptr_t)&message, .iov_len = sizeof(message)};
+    const int fds[SANDBOX_EXEC_FDS] = {streams[0], streams[1], streams[2], order_fd};
+    size_t count = order_fd >= 0 ? SANDBOX_EXEC_FDS : SANDBOX_EXEC_FDS - 1;
+    struct iovec part = {.iov_base = (void *)(uintptr_t)order,
+                         .iov_len = sizeof(order->message) + (size_t)order->message.value};
     struct msghdr header = {.msg_iov = &part,
                             .msg_iovlen = 1,
                             .msg_control = space.bytes,
-                            .msg_controllen = sizeof(space.bytes)};
+                            .msg_controllen = CMSG_SPACE(sizeof(int) * count)};
     memset(&space, 0, sizeof(space));
     struct cmsghdr *item = CMSG_FIRSTHDR(&header);
     item->cmsg_level = SOL_SOCKET;
     item->cmsg_type = SCM_RIGHTS;
-    item->cmsg_len = CMSG_LEN(sizeof(fds));
-    memcpy(CMSG_DATA(item), fds, sizeof(fds));
+    item->cmsg_len = CMSG_LEN(sizeof(int) * count);
+    memcpy(CMSG_DATA(item), fds, sizeof(int) * count);
     ssize_t sent;
     while ((sent = sendmsg(session->command, &header, MSG_NOSIGNAL)) < 0 && errno == EINTR)
         ;
@@ -430,18 +449,20 @@ send_order(struct session *session, int order, const int streams[3], struct bill
 static int
 begin(struct session *session, const struct sandbox_config *config, struct billet_error *error)
 {
-    int order = -1, streams[3], owned[3] = {-1, -1, -1};
+    struct sandbox_begin order;
+    int order_fd = -1, streams[3], owned[3] = {-1, -1, -1};
     int result = make_streams(session, streams, owned, error);
     if (result == 0)
-        result = sandbox_order_make(session->lease, session->exec, &order, error);
+        result = sandbox_order_make(session->lease, session->exec, &order, &order_fd, error);
     if (result == 0)
         result = sandbox_resident_connect(session->host, session->lease, config,
                                           session->call->deadline_ns, &session->command, error);
     if (result == 0)
-        result = send_order(session, order, streams, error);
+        result = send_order(session, &order, order_fd, streams, error);
+    explicit_bzero(&order, sizeof(order));
     if (result == 0 && (session->exec->hints & BILLET_HINT_LAST) != 0)
         sandbox_resident_last(session->lease);
-    billet_close_fd(&order);
+    billet_close_fd(&order_fd);
     for (int i = 0; i < 3; i++)
         billet_close_fd(&owned[i]);
     return result;

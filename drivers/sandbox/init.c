@@ -84,13 +84,14 @@ inside_say(int socket, const struct sandbox_message *message, int fd, bool crede
 }
 
 int
-inside_hear(int socket, struct sandbox_message *message, int *fds, size_t count, int flags)
+inside_hear(int socket, void *packet, size_t size, int *fds, size_t count, int flags)
 {
+    struct sandbox_message *message = packet;
     union {
         char bytes[CMSG_SPACE(sizeof(int) * SANDBOX_EXEC_FDS)];
         struct cmsghdr align;
     } control;
-    struct iovec part = {.iov_base = message, .iov_len = sizeof(*message)};
+    struct iovec part = {.iov_base = packet, .iov_len = size};
     struct msghdr header = {.msg_iov = &part,
                             .msg_iovlen = 1,
                             .msg_control = control.bytes,
@@ -118,7 +119,7 @@ inside_hear(int socket, struct sandbox_message *message, int *fds, size_t count,
         }
     }
     message->text[SANDBOX_TEXT_MAX - 1] = '\0';
-    return got == (ssize_t)sizeof(*message) ? 1 : 0;
+    return got >= (ssize_t)sizeof(*message) ? (int)got : 0;
 }
 
 const char **
@@ -220,14 +221,14 @@ listen_to_owner(void)
 {
     struct sandbox_message message;
     int held = -1;
-    int got = inside_hear(owner, &message, &held, 1, MSG_DONTWAIT);
+    int got = inside_hear(owner, &message, sizeof(message), &held, 1, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (got == 1 && message.type == SANDBOX_KEEP) {
+    if (got > 0 && message.type == SANDBOX_KEEP) {
         keep = true; /* and held stays open as long as this process lives */
         return;
     }
-    if (got == 1 && message.type == SANDBOX_LAST) {
+    if (got > 0 && message.type == SANDBOX_LAST) {
         last = true;
         return;
     }
@@ -250,6 +251,13 @@ inside_refuses(struct inside *self, int landlock_errno)
     return self->missing[0] != '\0' && (setup->flags & SANDBOX_ALLOW_DEGRADED) == 0;
 }
 
+bool
+inside_may_go(struct inside *self, int go, int landlock_errno)
+{
+    return read(go, self->missing, sizeof(self->missing)) == (ssize_t)sizeof(self->missing) &&
+           !inside_refuses(self, landlock_errno);
+}
+
 /* While the first command's process puts itself under Landlock, of which only the supervisor knows:
  * it judges as we do, and begins without waiting for us. True when commands may come. */
 static bool
@@ -266,8 +274,12 @@ self_check(bool clean_descriptors)
     if ((inside.setup->flags & SANDBOX_TRACEABLE) == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         broken("cannot hide process 1", errno);
     listen_to_owner();
-    if (write(spare.go, inside.missing, sizeof(inside.missing)) != sizeof(inside.missing) ||
-        !await_report(&confined) || confined.event != SUPERVISOR_CONFINED)
+    /* For the command's process, and for its supervisor: each reads one of them. */
+    char twice[2][sizeof(inside.missing)];
+    memcpy(twice[0], inside.missing, sizeof(inside.missing));
+    memcpy(twice[1], inside.missing, sizeof(inside.missing));
+    if (write(spare.go, twice, sizeof(twice)) != sizeof(twice) || !await_report(&confined) ||
+        confined.event != SUPERVISOR_CONFINED)
         broken("cannot prepare a command", 0);
     bool refused = inside_refuses(&inside, confined.value);
     ready.kind = refused ? SANDBOX_REFUSED : 0;
@@ -402,6 +414,7 @@ main(void)
     /* Without bwrap nobody outside would learn of our end. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
         broken("cannot follow the launcher's death", errno);
+    inside.is_first = getpid() == 1;
     inside_say(owner, &hello, -1, true);
     bool clean = sandbox_check_descriptors();
     read_setup();

@@ -22,6 +22,7 @@ struct inside {
     const char **mounts;
     const char **readable;
     char missing[SANDBOX_TEXT_MAX]; /* what the self-check found missing */
+    bool is_first;                  /* process 1 is ours, and so are all numbers of processes */
     int signals;                    /* signalfd of SIGCHLD; reads those of whoever reads */
 };
 
@@ -29,9 +30,9 @@ struct inside {
 
 /* fd: to hand over, -1: none. False when nobody is there. */
 bool inside_say(int socket, const struct sandbox_message *message, int fd, bool credentials);
-/* One message and up to count descriptors, the others -1: 1, 0 at the end, -1 with errno. flags: of
- * recvmsg(2). */
-int inside_hear(int socket, struct sandbox_message *message, int *fds, size_t count, int flags);
+/* One packet of at most size, which begins with a struct sandbox_message, and up to count
+ * descriptors, the others -1: its size, 0 at the end, -1 with errno. flags: of recvmsg(2). */
+int inside_hear(int socket, void *packet, size_t size, int *fds, size_t count, int flags);
 /* Point count strings beginning at *at, and a NULL; NULL when they are cut short or for want of
  * memory. */
 const char **inside_strings(const char **at, const char *end, uint32_t count);
@@ -39,15 +40,18 @@ const char **inside_strings(const char **at, const char *end, uint32_t count);
 /* Add to missing what the first command's process could not be confined by (errno of Landlock, 0:
  * in force); true when no command may run here. */
 bool inside_refuses(struct inside *self, int landlock_errno);
+/* Await what the self-check found missing, which goes to two processes; false when no command may
+ * run here, or process 1 has ended. */
+bool inside_may_go(struct inside *self, int go, int landlock_errno);
 
 /* ---- one command (init_command.c) ------------------------------------------------- */
 
-/* A process that waits at the door for one command, starts it and stays with it; beneath it another
- * one, already confined, that will execute it. */
+/* A process that stays with one command; beneath it another one, already confined, that waits at
+ * the door for that command and will execute it. */
 struct supervisor {
     pid_t pid;  /* 0: none */
     int report; /* struct supervisor_report, one after the other */
-    int go;     /* what the self-check misses is written to it before it opens; -1: it knows */
+    int go;     /* inside_may_go waits at its other end; -1: nobody does */
 };
 
 enum supervisor_event {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * init_command.c - one command: its supervisor, a process that waits at the door and stays with it,
- * and the process that becomes the command, which was confined before it knows what it is to
- * execute. Both are made ahead, so that a command finds them ready.
+ * init_command.c - one command: the process that becomes it, and its supervisor, which stays with
+ * it. Both are made ahead, so that a command finds them ready. The command's process was confined
+ * before it waits at the door; it takes the driver's connection and the order, hands the connection
+ * to its supervisor, which speaks with the driver from then on, and executes.
  *
  * Several supervisors live beside each other; none knows of another. What a command leaves behind
  * passes to process 1 when its supervisor ends, and lives on with the sandbox.
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +30,8 @@
 #include "init.h"
 #include "landlock.h"
 
-#define EXIT_LOST 70 /* nobody reads it */
+#define EXIT_LOST 70     /* nobody reads it */
+#define HEAP_AHEAD 16384 /* touched before a command comes, which needs some of it */
 
 struct order_view {
     const struct sandbox_order *header;
@@ -37,33 +40,38 @@ struct order_view {
     const char **environment;
 };
 
-/* What the command's process tells its supervisor: once about Landlock, and once more only when it
- * could not execute. */
-#define CANNOT_PREPARE 100 /* beside SANDBOX_CANNOT_EXECUTE and _ENTER */
-struct failure {
-    uint32_t kind; /* 0: about Landlock */
-    int32_t sys_errno;
-    char text[64]; /* with CANNOT_PREPARE */
+/* What the command's process tells its supervisor, in this order, beside SANDBOX_CANNOT_EXECUTE and
+ * _ENTER. The driver's connection comes with the first word after it was made. */
+enum word {
+    WORD_CONFINED = 100, /* value: errno of Landlock, 0: in force */
+    WORD_CONNECTED,      /* only when the driver lets it wait for the order */
+    WORD_BEGINS,         /* the order came */
+    WORD_TERMINAL,       /* the same; it awaits a terminal of value rows and kind columns */
+    WORD_UNPREPARED,     /* it ends; text, value: errno or 0 */
 };
 
-/* NULL, or what is wrong with it; *sys_errno: 0 when no call failed. */
-static const char *
-read_order(int fd, struct order_view *order, int *sys_errno)
+/* All of a memfd; NULL with errno. Stays until the process executes. */
+static const void *
+map_order(int fd, size_t *size)
 {
     struct stat status;
-    *sys_errno = 0;
-    if (fstat(fd, &status) < 0) {
-        *sys_errno = errno;
-        return "cannot read the order";
+    if (fstat(fd, &status) < 0)
+        return NULL;
+    *size = (size_t)status.st_size;
+    if (*size < sizeof(struct sandbox_order)) {
+        errno = 0;
+        return NULL;
     }
-    if (status.st_size < (off_t)sizeof(struct sandbox_order))
+    const void *bytes = mmap(NULL, *size, PROT_READ, MAP_PRIVATE, fd, 0);
+    return bytes != MAP_FAILED ? bytes : NULL;
+}
+
+/* NULL, or what is wrong with it. */
+static const char *
+read_order(const void *bytes, size_t size, struct order_view *order)
+{
+    if (size < sizeof(struct sandbox_order))
         return "the order is cut short";
-    size_t size = (size_t)status.st_size;
-    const void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (bytes == MAP_FAILED) {
-        *sys_errno = errno;
-        return "cannot read the order";
-    }
     order->header = bytes;
     if (order->header->magic != SANDBOX_MAGIC || order->header->version != SANDBOX_VERSION ||
         order->header->size != size)
@@ -126,54 +134,167 @@ execute(const struct order_view *order)
     return result;
 }
 
-static void __attribute__((noreturn))
-child_fail(int supervisor, uint32_t kind, const char *text, int sys_errno)
+static struct sandbox_begin begin; /* of the command's process */
+
+/* The process that becomes the command. */
+struct child {
+    struct inside *inside;
+    int supervisor; /* a connection */
+    int driver;     /* the same, -1: none, or handed over already */
+    int landlock_errno;
+    int streams[3];
+    struct order_view order;
+};
+
+static void
+say(struct child *self, enum word word, int value, int kind, const char *text)
 {
-    struct failure failure = {.kind = kind, .sys_errno = sys_errno};
-    snprintf(failure.text, sizeof(failure.text), "%s", text);
-    ssize_t ignored = send(supervisor, &failure, sizeof(failure), MSG_NOSIGNAL);
-    (void)ignored;
+    struct sandbox_message message = {.type = word, .value = value, .kind = (uint32_t)kind};
+    snprintf(message.text, sizeof(message.text), "%s", text);
+    /* A command without its supervisor would have no time limit. */
+    if (!inside_say(self->supervisor, &message, self->driver, false))
+        _exit(127);
+    if (self->driver >= 0)
+        close(self->driver);
+    self->driver = -1;
+}
+
+static void __attribute__((noreturn))
+fail(struct child *self, enum word word, const char *text, int sys_errno)
+{
+    say(self, word, sys_errno, 0, text);
     _exit(127);
 }
 
 static void
-place_streams(int supervisor, const struct order_view *order, const int *fds)
+confine(struct child *self)
 {
-    if ((order->header->flags & SANDBOX_PTY) != 0 && ioctl(fds[1], TIOCSCTTY, 0) < 0)
-        child_fail(supervisor, CANNOT_PREPARE, "cannot take the terminal", errno);
+    const struct sandbox_setup *setup = self->inside->setup;
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+        fail(self, WORD_UNPREPARED, "cannot follow the supervisor's death", errno);
+    if (setsid() < 0)
+        fail(self, WORD_UNPREPARED, "cannot begin a session", errno);
+    if ((setup->flags & SANDBOX_NO_LANDLOCK) == 0)
+        self->landlock_errno =
+            sandbox_landlock_apply(self->inside->readable, setup->readable_count);
+    say(self, WORD_CONFINED, self->landlock_errno, 0, "");
+}
+
+/* Wait at the door. A process of this very process namespace has a number in it; the driver, which
+ * is outside, has none: whatever of the workload might reach the door's name, it gets nothing. */
+static int
+await_driver(const struct inside *inside)
+{
+    for (;;) {
+        struct ucred peer = {.pid = -1};
+        socklen_t size = sizeof(peer);
+        int driver = accept4(SANDBOX_FD_DOOR, NULL, NULL, SOCK_CLOEXEC);
+        if (driver < 0 && (errno == EINTR || errno == ECONNABORTED || errno == EAGAIN))
+            continue;
+        if (driver < 0)
+            _exit(127);
+        if (!inside->is_first ||
+            (getsockopt(driver, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid == 0))
+            return driver;
+        close(driver);
+    }
+}
+
+/* The supervisor learns of a driver that lets us wait, since another one may knock meanwhile; else
+ * of the driver and the order at once. */
+static size_t
+await_order(struct child *self, int fds[SANDBOX_EXEC_FDS])
+{
+    int driver = self->driver;
+    int got = inside_hear(driver, &begin, sizeof(begin), fds, SANDBOX_EXEC_FDS, MSG_DONTWAIT);
+    if (got < 0 && errno == EAGAIN) {
+        sched_yield(); /* it may wait for this very processor */
+        got = inside_hear(driver, &begin, sizeof(begin), fds, SANDBOX_EXEC_FDS, MSG_DONTWAIT);
+    }
+    if (got < 0 && errno == EAGAIN) {
+        driver = fcntl(driver, F_DUPFD_CLOEXEC, 3);
+        say(self, WORD_CONNECTED, 0, 0, "");
+        got = inside_hear(driver, &begin, sizeof(begin), fds, SANDBOX_EXEC_FDS, 0);
+        close(driver);
+    }
+    if (got <= 0)
+        _exit(127); /* it changed its mind */
+    size_t behind = (size_t)got - sizeof(begin.message);
+    if (begin.message.type != SANDBOX_EXEC || fds[2] < 0 ||
+        begin.message.value != (int32_t)behind || (behind == 0 && fds[3] < 0))
+        fail(self, WORD_UNPREPARED, "the driver said something else than a command", 0);
+    return behind;
+}
+
+/* After a fork each page costs a fault when it is first written to: not while a command begins. */
+static void
+touch_memory(void)
+{
+    void *heap = malloc(HEAP_AHEAD);
+    if (heap != NULL)
+        explicit_bzero(heap, HEAP_AHEAD);
+    free(heap);
+    explicit_bzero(&begin, sizeof(begin));
+}
+
+static void
+take_order(struct child *self)
+{
+    struct sandbox_message terminal;
+    int fds[SANDBOX_EXEC_FDS];
+    size_t size = await_order(self, fds);
+    const void *bytes = size > 0 ? begin.order : map_order(fds[3], &size);
+    if (bytes == NULL)
+        fail(self, WORD_UNPREPARED, errno != 0 ? "cannot read the order" : "the order is cut short",
+             errno);
+    const char *wrong = read_order(bytes, size, &self->order);
+    if (wrong != NULL)
+        fail(self, WORD_UNPREPARED, wrong, 0);
+    memcpy(self->streams, fds, sizeof(self->streams));
+    if ((self->order.header->flags & SANDBOX_PTY) == 0) {
+        say(self, WORD_BEGINS, 0, 0, "");
+        return;
+    }
+    say(self, WORD_TERMINAL, self->order.header->rows, self->order.header->columns, "");
+    int side;
+    if (inside_hear(self->supervisor, &terminal, sizeof(terminal), &side, 1, 0) <= 0 || side < 0)
+        _exit(127); /* the supervisor said why */
+    for (int i = 0; i < 3; i++)
+        self->streams[i] = side;
+}
+
+static void
+place_streams(struct child *self)
+{
+    if ((self->order.header->flags & SANDBOX_PTY) != 0 && ioctl(self->streams[0], TIOCSCTTY, 0) < 0)
+        fail(self, WORD_UNPREPARED, "cannot take the terminal", errno);
     /* They are all above 2: 0, 1 and 2 are never closed here. */
     for (int i = 0; i < 3; i++)
-        if (dup2(fds[1 + i], i) < 0)
-            child_fail(supervisor, CANNOT_PREPARE, "cannot place the streams", errno);
+        if (dup2(self->streams[i], i) < 0)
+            fail(self, WORD_UNPREPARED, "cannot place the streams", errno);
 }
 
 /* It is in a session of its own and under Landlock before it learns what to execute. */
-static void __attribute__((noreturn)) child_main(const struct inside *inside, int supervisor)
+static void __attribute__((noreturn)) child_main(struct inside *inside, int supervisor, int go)
 {
+    struct child self = {.inside = inside, .supervisor = supervisor, .driver = -1};
     const struct sandbox_setup *setup = inside->setup;
-    struct sandbox_message message;
-    struct failure confined = {.kind = 0};
-    struct order_view order;
-    int fds[SANDBOX_EXEC_FDS], sys_errno;
-    sigset_t none;
 
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    /* A command without its supervisor would have no time limit. */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
-        child_fail(supervisor, CANNOT_PREPARE, "cannot follow the supervisor's death", errno);
-    if (setsid() < 0)
-        child_fail(supervisor, CANNOT_PREPARE, "cannot begin a session", errno);
-    if ((setup->flags & SANDBOX_NO_LANDLOCK) == 0)
-        confined.sys_errno = sandbox_landlock_apply(inside->readable, setup->readable_count);
-    if (send(supervisor, &confined, sizeof(confined), MSG_NOSIGNAL) < 0)
+    confine(&self);
+    if (go >= 0 && !inside_may_go(inside, go, self.landlock_errno))
         _exit(127);
-    if (inside_hear(supervisor, &message, fds, SANDBOX_EXEC_FDS, 0) != 1)
-        _exit(127); /* the supervisor ended: no command came */
-    const char *wrong = read_order(fds[0], &order, &sys_errno);
-    if (wrong != NULL)
-        child_fail(supervisor, CANNOT_PREPARE, wrong, sys_errno);
-    place_streams(supervisor, &order, fds);
+    touch_memory();
+    self.driver = await_driver(inside);
+    close(SANDBOX_FD_DOOR);
+    /* What a later one was refused, the first one had: then a command must not go without. */
+    if (self.landlock_errno != 0 && (setup->flags & SANDBOX_ALLOW_DEGRADED) == 0)
+        fail(&self, WORD_UNPREPARED, "cannot confine the command with Landlock",
+             self.landlock_errno);
+    take_order(&self);
+    place_streams(&self);
 #ifdef SYS_close_range
     /* All are marked already; this is for the day that one is forgotten. 4: CLOSE_RANGE_CLOEXEC */
     if ((setup->flags & SANDBOX_KEEP_FDS) == 0)
@@ -181,10 +302,10 @@ static void __attribute__((noreturn)) child_main(const struct inside *inside, in
 #endif
     struct rlimit data = {.rlim_cur = setup->data_limit, .rlim_max = setup->data_limit};
     if (setup->data_limit != 0 && setrlimit(RLIMIT_DATA, &data) < 0)
-        child_fail(supervisor, CANNOT_PREPARE, "cannot set a limit", errno);
-    if (chdir(order.directory) < 0)
-        child_fail(supervisor, SANDBOX_CANNOT_ENTER, "", errno);
-    child_fail(supervisor, SANDBOX_CANNOT_EXECUTE, "", execute(&order));
+        fail(&self, WORD_UNPREPARED, "cannot set a limit", errno);
+    if (chdir(self.order.directory) < 0)
+        fail(&self, (enum word)SANDBOX_CANNOT_ENTER, "", errno);
+    fail(&self, (enum word)SANDBOX_CANNOT_EXECUTE, "", execute(&self.order));
 }
 
 /* ---- the supervisor ------------------------------------------------------------------ */
@@ -214,34 +335,14 @@ report(int socket, enum supervisor_event event, int value)
         _exit(EXIT_LOST);
 }
 
-/* Wait at the door. A process of this very process namespace has a number in it; the driver, which
- * is outside, has none: whatever of the workload might reach the door's name, it gets nothing. */
-static int
-await_driver(void)
-{
-    for (;;) {
-        struct ucred peer = {.pid = -1};
-        socklen_t size = sizeof(peer);
-        int driver = accept4(SANDBOX_FD_DOOR, NULL, NULL, SOCK_CLOEXEC);
-        if (driver < 0 && (errno == EINTR || errno == ECONNABORTED || errno == EAGAIN))
-            continue;
-        if (driver < 0)
-            _exit(EXIT_LOST);
-        if (getppid() != 1 ||
-            (getsockopt(driver, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid == 0))
-            return driver;
-        close(driver);
-    }
-}
-
 /* Of the sandbox's own devpts. Returns the command's side; the master goes to the driver. */
 static int
-make_terminal(const struct supervised *self, const struct sandbox_order *order)
+make_terminal(const struct supervised *self, const struct sandbox_message *wanted)
 {
     char path[64];
     int number = 0, unlock = 0;
-    struct winsize size = {.ws_row = (unsigned short)order->rows,
-                           .ws_col = (unsigned short)order->columns};
+    struct winsize size = {.ws_row = (unsigned short)wanted->value,
+                           .ws_col = (unsigned short)wanted->kind};
     int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (master < 0 || ioctl(master, TIOCSPTLCK, &unlock) < 0 ||
         ioctl(master, TIOCGPTN, &number) < 0)
@@ -257,76 +358,47 @@ make_terminal(const struct supervised *self, const struct sandbox_order *order)
     return slave;
 }
 
-static bool
-hand_over(int socket, const int *fds)
-{
-    union {
-        char bytes[CMSG_SPACE(sizeof(int) * SANDBOX_EXEC_FDS)];
-        struct cmsghdr align;
-    } control;
-    const struct sandbox_message message = {.type = SANDBOX_EXEC};
-    struct iovec part = {.iov_base = (void *)(uintptr_t)&message, .iov_len = sizeof(message)};
-    memset(&control, 0, sizeof(control));
-    struct msghdr header = {.msg_iov = &part,
-                            .msg_iovlen = 1,
-                            .msg_control = control.bytes,
-                            .msg_controllen = sizeof(control.bytes)};
-    struct cmsghdr *item = CMSG_FIRSTHDR(&header);
-    item->cmsg_level = SOL_SOCKET;
-    item->cmsg_type = SCM_RIGHTS;
-    item->cmsg_len = CMSG_LEN(sizeof(int) * SANDBOX_EXEC_FDS);
-    memcpy(CMSG_DATA(item), fds, sizeof(int) * SANDBOX_EXEC_FDS);
-    return sendmsg(socket, &header, MSG_NOSIGNAL) >= 0;
-}
-
-/* Take the order; the command executes from now on. */
+/* Hear what the command's process says until the command begins. */
 static void
-begin(const struct supervised *self)
+await_command(struct supervised *self, int report_fd)
 {
-    struct sandbox_message message;
-    int fds[SANDBOX_EXEC_FDS];
-    struct stat status;
+    struct sandbox_message word;
+    bool taken = false;
+    int connection;
 
-    if (inside_hear(self->driver, &message, fds, SANDBOX_EXEC_FDS, 0) != 1)
-        _exit(0); /* it changed its mind */
-    if (message.type != SANDBOX_EXEC || fds[SANDBOX_EXEC_FDS - 1] < 0)
-        broken(self, "the driver said something else than a command", 0);
+    do {
+        if (inside_hear(self->pair, &word, sizeof(word), &connection, 1, 0) <= 0)
+            _exit(0); /* no command came */
+        if (connection >= 0)
+            self->driver = connection;
+        if (word.type == WORD_CONNECTED) {
+            report(report_fd, SUPERVISOR_TAKEN, 0);
+            taken = true;
+        }
+    } while (word.type == WORD_CONNECTED);
+    if (word.type != WORD_BEGINS && word.type != WORD_TERMINAL)
+        broken(self, word.text, word.value);
     if (self->inside->missing[0] != '\0') {
         struct sandbox_message missing = {.type = SANDBOX_MISSING};
         memcpy(missing.text, self->inside->missing, sizeof(missing.text));
         inside_say(self->driver, &missing, -1, false);
     }
-    if (fstat(fds[0], &status) < 0 || status.st_size < (off_t)sizeof(struct sandbox_order))
-        broken(self, "the order is cut short", 0);
-    const struct sandbox_order *order =
-        mmap(NULL, sizeof(*order), PROT_READ, MAP_PRIVATE, fds[0], 0);
-    if (order == MAP_FAILED)
-        broken(self, "cannot read the order", errno);
-    bool pty = (order->flags & SANDBOX_PTY) != 0;
-    if (pty) {
-        for (int i = 1; i < SANDBOX_EXEC_FDS; i++)
-            close(fds[i]);
-        fds[1] = fds[2] = fds[3] = make_terminal(self, order);
+    if (word.type == WORD_TERMINAL) {
+        int side = make_terminal(self, &word);
+        inside_say(self->pair, &word, side, false);
+        close(side);
     }
-    /* The page has variables too, which may be secrets. */
-    munmap((void *)(uintptr_t)order, sizeof(*order));
-    if (!hand_over(self->pair, fds))
-        broken(self, "the command's process ended before it began", 0);
-    struct sandbox_message started = {.type = SANDBOX_STARTED, .value = self->child};
+    const struct sandbox_message started = {.type = SANDBOX_STARTED, .value = self->child};
     inside_say(self->driver, &started, -1, false);
-    close(fds[0]);
-    close(fds[1]);
-    if (!pty) {
-        close(fds[2]);
-        close(fds[3]);
-    }
+    if (!taken)
+        report(report_fd, SUPERVISOR_TAKEN, 0);
 }
 
 static void __attribute__((noreturn)) finish(const struct supervised *self)
 {
     struct sandbox_message message = {.type = SANDBOX_ENDED};
+    struct sandbox_message word;
     struct rusage usage;
-    struct failure failure;
     int status = 0;
 
     memset(&usage, 0, sizeof(usage));
@@ -336,13 +408,11 @@ static void __attribute__((noreturn)) finish(const struct supervised *self)
     message.max_rss_bytes = (uint64_t)usage.ru_maxrss * 1024;
     message.cpu_ns = ((int64_t)usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000 +
                      ((int64_t)usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000;
-    if (recv(self->pair, &failure, sizeof(failure), MSG_DONTWAIT) == (ssize_t)sizeof(failure)) {
-        if (failure.kind == CANNOT_PREPARE) {
-            failure.text[sizeof(failure.text) - 1] = '\0';
-            broken(self, failure.text, failure.sys_errno);
-        }
-        message.kind = failure.kind;
-        message.value = failure.sys_errno;
+    if (inside_hear(self->pair, &word, sizeof(word), NULL, 0, MSG_DONTWAIT) > 0) {
+        if (word.type == WORD_UNPREPARED)
+            broken(self, word.text, word.value);
+        message.kind = word.type;
+        message.value = word.value;
     } else if (WIFSIGNALED(status)) {
         message.kind = SANDBOX_SIGNALLED;
         message.value = WTERMSIG(status);
@@ -351,6 +421,7 @@ static void __attribute__((noreturn)) finish(const struct supervised *self)
         message.value = WEXITSTATUS(status);
     }
     inside_say(self->driver, &message, -1, false);
+    sched_yield(); /* the driver first, if it waits for this very processor: an end takes time */
     _exit(0);
 }
 
@@ -366,7 +437,7 @@ static bool
 listen_to_driver(const struct supervised *self)
 {
     struct sandbox_message message;
-    int got = inside_hear(self->driver, &message, NULL, 0, MSG_DONTWAIT);
+    int got = inside_hear(self->driver, &message, sizeof(message), NULL, 0, MSG_DONTWAIT);
     if (got < 0)
         return errno == EAGAIN || errno == EINTR;
     if (got == 0)
@@ -407,7 +478,7 @@ static void __attribute__((noreturn)) live(const struct supervised *self)
 static void __attribute__((noreturn)) supervisor_main(struct inside *inside, int report_fd, int go)
 {
     struct supervised self = {.inside = inside, .driver = -1};
-    struct failure confined;
+    struct sandbox_message confined;
     int pair[2];
 
     close(SANDBOX_FD_OWNER);
@@ -424,28 +495,19 @@ static void __attribute__((noreturn)) supervisor_main(struct inside *inside, int
     if (self.child == 0) {
         close(pair[0]);
         close(report_fd);
-        if (go >= 0)
-            close(go);
-        child_main(inside, pair[1]);
+        child_main(inside, pair[1], go);
     }
     close(pair[1]);
-    self.pair = pair[0];
-    if (recv(self.pair, &confined, sizeof(confined), 0) != (ssize_t)sizeof(confined))
-        _exit(EXIT_LOST);
-    int landlock_errno = confined.kind == 0 ? confined.sys_errno : EIO;
-    if (go >= 0 &&
-        read(go, inside->missing, sizeof(inside->missing)) != (ssize_t)sizeof(inside->missing))
-        _exit(0);
-    report(report_fd, SUPERVISOR_CONFINED, landlock_errno);
-    if (go >= 0 && inside_refuses(inside, landlock_errno))
-        _exit(0);
-    self.driver = await_driver();
-    report(report_fd, SUPERVISOR_TAKEN, 0);
     close(SANDBOX_FD_DOOR);
-    /* What a later one was refused, the first one had: then a command must not go without. */
-    if (landlock_errno != 0 && (inside->setup->flags & SANDBOX_ALLOW_DEGRADED) == 0)
-        broken(&self, "cannot confine the command with Landlock", landlock_errno);
-    begin(&self);
+    self.pair = pair[0];
+    if (inside_hear(self.pair, &confined, sizeof(confined), NULL, 0, 0) <= 0)
+        _exit(EXIT_LOST);
+    int landlock_errno = confined.type == WORD_CONFINED ? confined.value : EIO;
+    bool may = go < 0 || inside_may_go(inside, go, landlock_errno);
+    report(report_fd, SUPERVISOR_CONFINED, landlock_errno);
+    if (!may)
+        _exit(0);
+    await_command(&self, report_fd);
     live(&self);
 }
 

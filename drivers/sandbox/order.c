@@ -63,13 +63,15 @@ append(struct sandbox_strings *to, const struct sandbox_strings *from)
         sandbox_strings_add(to, at);
 }
 
-/* The header, which holds *whole, the size of all, then the strings, which are freed. */
+/* The header, which holds *whole, the size of all, then the strings, which are freed: into near
+ * where they fit, else in a memfd. */
 static int
 write_down(void *header, size_t size, uint32_t *whole, struct sandbox_strings *strings,
-           const char *name, int *fd, struct billet_error *error)
+           const char *name, char *near, size_t near_size, int *fd, struct billet_error *error)
 {
     size_t total = size + strings->length;
-    char *bytes = strings->failed || total > UINT32_MAX / 2 ? NULL : malloc(total);
+    bool fits = total <= near_size;
+    char *bytes = strings->failed || total > UINT32_MAX / 2 ? NULL : fits ? near : malloc(total);
     int result = 0;
     *fd = -1;
     if (bytes != NULL) {
@@ -77,15 +79,17 @@ write_down(void *header, size_t size, uint32_t *whole, struct sandbox_strings *s
         memcpy(bytes, header, size);
         if (strings->length > 0)
             memcpy(bytes + size, strings->bytes, strings->length);
-        *fd = sandbox_memfd(name, bytes, total);
+        if (!fits)
+            *fd = sandbox_memfd(name, bytes, total);
     }
-    if (*fd < 0)
+    if (bytes == NULL || (!fits && *fd < 0))
         result =
             billet_fail_errno(error, BILLET_CLASS_CAPACITY, "out_of_memory",
                               bytes == NULL ? ENOMEM : errno, "cannot write down the %s", name);
-    if (bytes != NULL)
+    if (bytes != NULL && !fits) {
         explicit_bzero(bytes, total);
-    free(bytes);
+        free(bytes);
+    }
     sandbox_strings_free(strings);
     return result;
 }
@@ -126,12 +130,12 @@ sandbox_setup_make(const struct billet_lease_handle *lease, const struct sandbox
     host_namespaces(setup.namespaces);
     append(&strings, &profile->mounts);
     append(&strings, &profile->readable);
-    return write_down(&setup, sizeof(setup), &setup.size, &strings, "setup", fd, error);
+    return write_down(&setup, sizeof(setup), &setup.size, &strings, "setup", NULL, 0, fd, error);
 }
 
 int
-sandbox_order_make(const struct billet_lease_handle *lease, const struct billet_exec *exec, int *fd,
-                   struct billet_error *error)
+sandbox_order_make(const struct billet_lease_handle *lease, const struct billet_exec *exec,
+                   struct sandbox_begin *begin, int *fd, struct billet_error *error)
 {
     struct sandbox_strings strings = {0};
     const char *directory = exec->directory;
@@ -150,5 +154,10 @@ sandbox_order_make(const struct billet_lease_handle *lease, const struct billet_
     uint32_t before = strings.count;
     add_environment(&strings, exec->environment);
     order.environment_count = strings.count - before;
-    return write_down(&order, sizeof(order), &order.size, &strings, "order", fd, error);
+    begin->message = (struct sandbox_message){.type = SANDBOX_EXEC};
+    int result = write_down(&order, sizeof(order), &order.size, &strings, "order", begin->order,
+                            sizeof(begin->order), fd, error);
+    if (result == 0 && *fd < 0)
+        begin->message.value = (int32_t)order.size;
+    return result;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * protocol.h - what the sandbox driver and billet-sandbox-init say to each
- * other. The setup, in a sealed memfd, describes the sandbox; then there are fixed
- * messages on SOCK_SEQPACKET sockets: one to the driver that started the sandbox (the owner),
- * and one a command, which a driver makes by connecting to the listening socket
- * that init was given (the door). Both programs are built and installed together;
- * magic and version catch a mixture. Owns no behaviour.
+ * other. The setup, in a sealed memfd, describes the sandbox; then there are
+ * messages, fixed but for that which begins a command, on SOCK_SEQPACKET sockets: one to the driver
+ * that started the sandbox (the owner), and one a command, which a driver makes by connecting to
+ * the listening socket that init was given (the door). Both programs are built and installed
+ * together; magic and version catch a mixture. Owns no behaviour.
  */
 #ifndef SANDBOX_PROTOCOL_H
 #define SANDBOX_PROTOCOL_H
@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define SANDBOX_MAGIC 0x78425342u
-#define SANDBOX_VERSION 3u
+#define SANDBOX_VERSION 4u
 
 /* Descriptors of billet-sandbox-init at its start; 2 is what bwrap complains to. */
 #define SANDBOX_FD_OWNER 3 /* its other end is the owner's: without it the sandbox ends */
@@ -92,12 +92,14 @@ struct sandbox_order {
 #define SANDBOX_STARTED 34  /* value: pid of the command inside */
 #define SANDBOX_ENDED 35    /* kind, value and usage; the last of all */
 /* From its driver; that one's end ends the command with its tree. */
-#define SANDBOX_EXEC 48   /* the first, with SANDBOX_EXEC_FDS descriptors */
+#define SANDBOX_EXEC 48   /* the first, with descriptors; value: size of the order behind it */
 #define SANDBOX_SIGNAL 49 /* value: signal to the command's process group */
 #define SANDBOX_KILL 50   /* the command and all that descends from it */
 
-/* With SANDBOX_EXEC: the order in a sealed memfd, then the command's three streams. */
+/* With SANDBOX_EXEC: the command's three streams, then the order in a sealed memfd where it is too
+ * long to stand behind the message in the same packet. */
 #define SANDBOX_EXEC_FDS 4
+#define SANDBOX_ORDER_BEHIND 3584
 
 /* kind of SANDBOX_ENDED */
 #define SANDBOX_EXITED 1
@@ -117,6 +119,12 @@ struct sandbox_message {
     uint64_t max_rss_bytes;
     int64_t cpu_ns;
     char text[SANDBOX_TEXT_MAX];
+};
+
+/* What begins a command: order is read through struct sandbox_order. */
+struct sandbox_begin {
+    struct sandbox_message message;
+    char order[SANDBOX_ORDER_BEHIND];
 };
 
 #endif

@@ -62,7 +62,8 @@ trap 'rm -rf "$place"' EXIT
 trap 'exit 1' HUP INT TERM
 chmod 0755 "$place"
 for file in .libs/driver_sandbox.so .libs/driver_sandbox_ablation.so billet-sandbox-init \
-    t/escape/launch t/escape/lure t/escape/escape t/escape/burden t/escape/without; do
+    t/escape/launch t/escape/lure t/escape/escape t/escape/burden t/escape/without \
+    t/escape/knock; do
     cp "$builddir/$file" "$place/" || exit 1
 done
 chmod 0755 "$place"/*
