@@ -33,6 +33,16 @@ is "$stdout" out "standard output is the command's alone"
 is "$stderr" err "standard error is the command's alone"
 is "$(ls "$far/leases")" "" "the lease's directory is gone after the run"
 
+for command in true 'sleep 0.3' 'echo much' no-such-command; do
+    # shellcheck disable=SC2086 # words
+    billet run -e far --status-fd 9 -- $command 9>"$scratch/status"
+    case $command in
+    no-such-command) is "$(grep -c '"started"' "$scratch/status")" 0 "$command never starts" ;;
+    *) like "$(status_line "$scratch/status" /started/pid)" '^[1-9][0-9]*$' "the start of $command is told" ;;
+    esac
+done
+is "$(sed -n 's/^{"\(started\|exit\)".*/\1/p' "$scratch/status" | head -n 1)" exit "and so is an end alone"
+
 printf 'a\000b' | isolated "$billet_program" run -e far -- cat >"$scratch/copy"
 is "$(od -An -c "$scratch/copy" | tr -d ' ')" 'a\0b' "input and output pass byte for byte"
 

@@ -131,6 +131,10 @@ billet_driver_exec_step(struct billet_driver_client *client, struct billet_drive
             client->exec_call = 0;
             client->exec_state.ended = true;
             client->exec_state.result = filled;
+            if (filled.started_pid > 0) {
+                client->exec_state.started = true;
+                client->exec_state.pid = filled.started_pid;
+            }
             *state = client->exec_state;
             return 0;
         }

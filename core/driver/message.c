@@ -240,15 +240,18 @@ billet_message_get_exec(const json_t *value, struct billet_exec *exec, struct bi
 json_t *
 billet_message_exec_result(const struct billet_exec_result *result)
 {
-    return json_pack("{s:i, s:i, s:I, s:I}", "outcome", result->outcome, "value", result->value,
-                     "max_rss", (json_int_t)result->max_rss_bytes, "cpu",
-                     (json_int_t)result->cpu_ns);
+    json_t *value =
+        json_pack("{s:i, s:i, s:I, s:I}", "outcome", result->outcome, "value", result->value,
+                  "max_rss", (json_int_t)result->max_rss_bytes, "cpu", (json_int_t)result->cpu_ns);
+    if (value != NULL && result->started_pid != 0)
+        json_object_set_new(value, "started", json_integer((json_int_t)result->started_pid));
+    return value;
 }
 
 bool
 billet_exec_result_is_valid(const struct billet_exec_result *result)
 {
-    if (result->cpu_ns < 0 || result->max_rss_bytes > INT64_MAX)
+    if (result->cpu_ns < 0 || result->max_rss_bytes > INT64_MAX || result->started_pid < 0)
         return false;
     switch (result->outcome) {
     case BILLET_OUTCOME_EXITED:
@@ -276,6 +279,7 @@ billet_message_get_exec_result(const json_t *value, struct billet_exec_result *r
         !get_long(value, "cpu", &result->cpu_ns))
         return false;
     result->max_rss_bytes = (uint64_t)max_rss;
+    result->started_pid = billet_json_integer(value, "started", 0);
     return billet_exec_result_is_valid(result);
 }
 

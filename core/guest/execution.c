@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -94,16 +96,24 @@ struct start {
     char **environment;
     const char *directory;
     int fds[3];
-    int failed_fd;
     bool pty;
 };
 
-static void __attribute__((noreturn))
-child_fail(const struct start *start, int outcome, int sys_errno)
+/* Why the last child did not execute its command: in a page that is shared where vfork is emulated,
+ * too. */
+struct failure {
+    volatile int outcome; /* 0: it did */
+    volatile int sys_errno;
+};
+static struct failure *failure;
+
+/* Set by each child: seen where vfork is none but a fork (qemu-user) by none but itself. */
+static volatile bool shares_memory;
+
+static void __attribute__((noreturn)) child_fail(int outcome, int sys_errno)
 {
-    int32_t why[2] = {outcome, sys_errno};
-    while (write(start->failed_fd, why, sizeof(why)) < 0 && errno == EINTR)
-        ;
+    failure->sys_errno = sys_errno;
+    failure->outcome = outcome;
     _exit(127);
 }
 
@@ -145,6 +155,7 @@ static void __attribute__((noreturn)) child_main(const struct start *start, pid_
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigset_t none;
+    shares_memory = true;
     for (int number = 1; number <= SIGRTMAX; number++)
         sigaction(number, &action, NULL);
     sigemptyset(&none);
@@ -153,17 +164,16 @@ static void __attribute__((noreturn)) child_main(const struct start *start, pid_
     if (getppid() != parent)
         _exit(127);
     if (start->pty && ioctl(start->fds[0], TIOCSCTTY, 0) < 0)
-        child_fail(start, BILLET_GUEST_OUTCOME_FAILED, errno);
+        child_fail(BILLET_GUEST_OUTCOME_FAILED, errno);
     /* All of them are above 2, and close on exec. */
     for (int i = 0; i < 3; i++)
         if (dup2(start->fds[i], i) < 0)
-            child_fail(start, BILLET_GUEST_OUTCOME_FAILED, errno);
+            child_fail(BILLET_GUEST_OUTCOME_FAILED, errno);
     if (start->directory[0] != '\0' && chdir(start->directory) < 0)
-        child_fail(start, BILLET_GUEST_OUTCOME_DIRECTORY, errno);
+        child_fail(BILLET_GUEST_OUTCOME_DIRECTORY, errno);
     sigprocmask(SIG_SETMASK, &none, NULL);
     int why = execute(start);
-    child_fail(start,
-               why == ENOENT || why == ENOTDIR ? BILLET_OUTCOME_NOT_FOUND
+    child_fail(why == ENOENT || why == ENOTDIR ? BILLET_OUTCOME_NOT_FOUND
                                                : BILLET_OUTCOME_NOT_INVOCABLE,
                why);
 }
@@ -277,33 +287,38 @@ tell_start(struct guest_execution *execution)
         execution->timeout_at = 0;
 }
 
-/* Its end says that the command is executed, what stands in it why not. */
-static void
-take_failure(struct guest_execution *execution, int failed_fd)
+static bool
+forget_failure(void)
 {
-    int32_t why[2];
-    ssize_t got;
-    do
-        got = read(failed_fd, why, sizeof(why));
-    while (got < 0 && errno == EINTR);
-    if (got == sizeof(why)) {
-        execution->result.outcome = why[0];
-        execution->result.value = why[1];
-    } else {
-        tell_start(execution);
+    if (failure == NULL) {
+        void *made =
+            mmap(NULL, sizeof(*failure), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (made == MAP_FAILED)
+            return false;
+        failure = made;
     }
+    *failure = (struct failure){0};
+    return true;
+}
+
+/* Until the child has executed or failed; its end of the pipe closes then. */
+static void
+await_child(int from)
+{
+    char byte;
+    while (read(from, &byte, 1) < 0 && errno == EINTR)
+        ;
 }
 
 /*
  * The child shares the guest's memory until it has executed the command or failed, and the guest
  * waits for that, as with posix_spawn(3), which cannot make a controlling terminal: no page is
- * copied. Where vfork is emulated (qemu-user) it is a fork, so nothing is told through memory.
+ * copied. A pipe makes it wait where vfork is a fork.
  */
 static void
 start_command(struct guest_execution *execution, const struct billet_guest_exec *exec)
 {
-    struct start start = {.pty = execution->pty, .fds = {-1, -1, -1}, .failed_fd = -1};
-    int failed[2] = {-1, -1};
+    struct start start = {.pty = execution->pty, .fds = {-1, -1, -1}};
     start.directory = exec->strings;
     const char *at = start.directory + strlen(start.directory) + 1;
     at += strlen(at) + 1; /* the label */
@@ -311,17 +326,20 @@ start_command(struct guest_execution *execution, const struct billet_guest_exec 
     for (uint32_t i = 0; start.argv != NULL && i < exec->argc; i++, at += strlen(at) + 1)
         start.argv[i] = (char *)(uintptr_t)at;
     start.environment = merge_environment(at, exec->envc, execution->label);
+    int executed[2] = {-1, -1};
     pid_t parent = getpid(), pid = -1;
     errno = ENOMEM;
     if (start.argv != NULL && start.environment != NULL && make_streams(execution, exec, &start) &&
-        make_pipe(failed)) {
-        start.failed_fd = failed[1];
+        forget_failure() && (shares_memory || make_pipe(executed))) {
         pid = vfork();
         if (pid == 0)
             child_main(&start, parent);
     }
     int why = errno;
-    close_fd(&failed[1]);
+    close_fd(&executed[1]);
+    if (pid > 0 && !shares_memory)
+        await_child(executed[0]);
+    close_fd(&executed[0]);
     if (pid <= 0) {
         execution->reaped = true;
         execution->ended[0] = execution->ended[1] = true;
@@ -329,9 +347,11 @@ start_command(struct guest_execution *execution, const struct billet_guest_exec 
         execution->result.value = why;
     } else {
         execution->pid = execution->session = pid;
-        take_failure(execution, failed[0]);
+        if (failure->outcome == 0)
+            tell_start(execution);
+        execution->result.outcome = failure->outcome;
+        execution->result.value = failure->sys_errno;
     }
-    close_fd(&failed[0]);
     if (!execution->pty)
         for (int i = 0; i < 3; i++)
             close_fd(&start.fds[i]);
@@ -554,6 +574,10 @@ read_output(struct guest_execution *execution, int which)
             end_output(execution, which);
     } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
         end_output(execution, which);
+        /* A command that dies closes one after the other, and then tells of its death: let it,
+         * where it waits for this very processor, in place of a wake-up for each. */
+        if (!execution->ended[1 - which])
+            sched_yield();
     }
 }
 

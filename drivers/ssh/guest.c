@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -30,8 +31,9 @@
 struct ssh_guest {
     pid_t pid; /* of the OpenSSH client */
     int pidfd;
-    int to, from; /* neither blocks */
-    int wake_fd;  /* the carrier is to look at the queue and at what follows */
+    int to, from;  /* neither blocks */
+    int listen_fd; /* epoll with from in it, unless a command reads it */
+    int wake_fd;   /* the carrier is to look at the queue and at what follows */
     atomic_bool stopping;
     atomic_bool lost;
     atomic_int count;
@@ -42,8 +44,12 @@ struct ssh_guest {
                                 block */
     uint8_t *queue;
     size_t queue_start, queue_end, queue_capacity;
-    pthread_mutex_t lock; /* guards what follows, and what is in the channels */
+    pthread_mutex_t reading; /* guards the decoder and heard_ns; before lock */
+    int64_t heard_ns;        /* when the guest last said something */
+    pthread_mutex_t lock;    /* guards what follows, and what is in the channels */
     struct ssh_channel *channels;
+    struct ssh_channel *reader; /* whose command reads from, NULL: the carrier does */
+    uint8_t *spare_rings;       /* of the last channel, for the next one; NULL: none */
     uint32_t last;
     const char *wrong; /* how the guest broke the rules */
     char magic[sizeof(BILLET_GUEST_MAGIC) + BILLET_GUEST_NONCE + 2];
@@ -262,13 +268,13 @@ take_frame(struct ssh_guest *guest, const struct billet_guest_frame *frame)
     return result;
 }
 
-/* One word to each channel for all that came at once. */
+/* One word to each channel for all that came at once, but for the one that reads itself. */
 static void
-tell_channels(struct ssh_guest *guest)
+tell_channels(struct ssh_guest *guest, const struct ssh_channel *self)
 {
     pthread_mutex_lock(&guest->lock);
     for (struct ssh_channel *at = guest->channels; at != NULL; at = at->next) {
-        if (at->news)
+        if (at->news && at != self)
             signal_fd(at->event_fd);
         at->news = false;
     }
@@ -283,31 +289,57 @@ set_wrong(struct ssh_guest *guest, const char *wrong)
     pthread_mutex_unlock(&guest->lock);
 }
 
+/* What the decoder holds, with reading held: false when the guest broke the rules. */
+static bool
+take_frames(struct ssh_guest *guest, const struct ssh_channel *self)
+{
+    struct billet_guest_frame frame;
+    int result;
+    bool any = false;
+    while ((result = billet_guest_decode(&guest->decoder, &frame)) > 0) {
+        if (take_frame(guest, &frame) < 0)
+            return false;
+        any = true;
+    }
+    if (any)
+        tell_channels(guest, self);
+    if (result < 0)
+        set_wrong(guest, "sent what is not a frame");
+    return result == 0;
+}
+
+/* What can be read now; false when there will be no more. */
+static bool
+read_frames(struct ssh_guest *guest, const struct ssh_channel *self)
+{
+    size_t room;
+    pthread_mutex_lock(&guest->reading);
+    uint8_t *to = billet_guest_decoder_room(&guest->decoder, &room);
+    ssize_t got = to != NULL ? read(guest->from, to, room) : 0;
+    bool goes_on = got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
+    if (got > 0) {
+        guest->decoder.end += (size_t)got;
+        guest->heard_ns = billet_monotonic_ns();
+        goes_on = take_frames(guest, self);
+    }
+    pthread_mutex_unlock(&guest->reading);
+    return goes_on;
+}
+
 /* Until the guest has nothing more to say, breaks the rules, or is not wanted any more. */
 static void
 carry(struct ssh_guest *guest)
 {
-    struct billet_guest_frame frame;
     int64_t next = billet_monotonic_ns() + guest->ping_ns;
     int64_t asked = 0; /* since when a ping waits for any word of the guest */
-    for (;;) {
-        int result;
-        bool any = false;
-        while ((result = billet_guest_decode(&guest->decoder, &frame)) > 0) {
-            if (take_frame(guest, &frame) < 0)
-                return;
-            any = true;
-        }
-        if (any)
-            tell_channels(guest);
-        if (result < 0) {
-            set_wrong(guest, "sent what is not a frame");
-            return;
-        }
+    pthread_mutex_lock(&guest->reading);
+    bool goes_on = take_frames(guest, NULL); /* what came with its hello */
+    pthread_mutex_unlock(&guest->reading);
+    while (goes_on) {
         pthread_mutex_lock(&guest->writing);
         bool rest = guest->queue_start < guest->queue_end;
         pthread_mutex_unlock(&guest->writing);
-        struct pollfd fds[3] = {{.fd = guest->from, .events = POLLIN},
+        struct pollfd fds[3] = {{.fd = guest->listen_fd, .events = POLLIN},
                                 {.fd = guest->wake_fd, .events = POLLIN},
                                 {.fd = rest ? guest->to : -1, .events = POLLOUT}};
         int64_t left = next - billet_monotonic_ns();
@@ -321,18 +353,14 @@ carry(struct ssh_guest *guest)
             flush_queue(guest);
             pthread_mutex_unlock(&guest->writing);
         }
+        if (fds[0].revents != 0)
+            goes_on = read_frames(guest, NULL);
         int64_t now = billet_monotonic_ns();
-        if (fds[0].revents != 0) {
-            size_t room;
-            uint8_t *to = billet_guest_decoder_room(&guest->decoder, &room);
-            ssize_t got = to != NULL ? read(guest->from, to, room) : 0;
-            if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
-                return;
-            if (got > 0) {
-                guest->decoder.end += (size_t)got;
-                asked = 0;
-            }
-        } else if (asked != 0 && now - asked >= guest->silence_ns) {
+        pthread_mutex_lock(&guest->reading);
+        if (guest->heard_ns > asked)
+            asked = 0;
+        pthread_mutex_unlock(&guest->reading);
+        if (goes_on && asked != 0 && now - asked >= guest->silence_ns) {
             set_wrong(guest, "does not answer");
             return;
         }
@@ -379,6 +407,7 @@ start_client(struct ssh_guest *guest, const struct ssh_settings *settings,
              struct billet_error *error)
 {
     struct ssh_text line = {0};
+    struct epoll_event event = {.events = EPOLLIN};
     int in[2], out[2];
     if (pipe2(in, O_CLOEXEC) < 0)
         return billet_fail_errno(error, 0, "internal", errno, "cannot make a pipe");
@@ -390,6 +419,7 @@ start_client(struct ssh_guest *guest, const struct ssh_settings *settings,
     guest->from = out[0];
     fcntl(guest->to, F_SETFL, O_NONBLOCK);
     fcntl(guest->from, F_SETFL, O_NONBLOCK);
+    guest->listen_fd = epoll_create1(EPOLL_CLOEXEC);
     /* sh, bash, zsh, fish and csh take it alike; install.c refuses a path with quotes. */
     ssh_text_format(&line, "exec '%s' serve %s", path, nonce);
     struct ssh_client client = {
@@ -400,7 +430,8 @@ start_client(struct ssh_guest *guest, const struct ssh_settings *settings,
         .fds = {in[0], out[1], -1},
         .terminal_fd = -1,
     };
-    int status = line.failed
+    int status = line.failed || guest->listen_fd < 0 ||
+                         epoll_ctl(guest->listen_fd, EPOLL_CTL_ADD, guest->from, &event) < 0
                      ? billet_fail(error, BILLET_CLASS_CAPACITY, "out_of_memory", "out of memory")
                      : ssh_client_start(&client, &guest->pid, &guest->pidfd, error);
     ssh_text_free(&line);
@@ -535,10 +566,13 @@ end_guest(struct ssh_guest *guest)
     }
     ssh_child_end(&guest->pid, &guest->pidfd);
     billet_close_fd(&guest->from);
+    billet_close_fd(&guest->listen_fd);
     billet_close_fd(&guest->wake_fd);
     billet_guest_decoder_free(&guest->decoder);
+    free(guest->spare_rings);
     drop_queue(guest);
     pthread_mutex_destroy(&guest->writing);
+    pthread_mutex_destroy(&guest->reading);
     pthread_mutex_destroy(&guest->lock);
     free(guest);
 }
@@ -552,9 +586,10 @@ ssh_guest_open(const struct billet_call *call, const struct ssh_settings *settin
     struct ssh_guest *guest = calloc(1, sizeof(*guest));
     if (guest == NULL)
         return billet_fail(error, BILLET_CLASS_CAPACITY, "out_of_memory", "out of memory");
-    guest->pidfd = guest->to = guest->from = -1;
+    guest->pidfd = guest->to = guest->from = guest->listen_fd = -1;
     guest->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&guest->writing, NULL);
+    pthread_mutex_init(&guest->reading, NULL);
     pthread_mutex_init(&guest->lock, NULL);
     atomic_store(&guest->count, 1);
     guest->ping_ns = settings->keepalive_ns;
@@ -619,6 +654,48 @@ ssh_guest_keep(struct ssh_guest *guest)
 /* ---- channels
  * --------------------------------------------------------------------------------------- */
 
+/* The thread that waits for a command takes the guest's frames itself: without the carrier between
+ * them the end of a command is a wake-up nearer. The carrier is not woken to learn of it. */
+static void
+begin_reading(struct ssh_channel *channel)
+{
+    struct ssh_guest *guest = channel->guest;
+    pthread_mutex_lock(&guest->lock);
+    if (guest->reader == NULL &&
+        epoll_ctl(guest->listen_fd, EPOLL_CTL_DEL, guest->from, NULL) == 0) {
+        guest->reader = channel;
+        channel->from = guest->from;
+    }
+    pthread_mutex_unlock(&guest->lock);
+}
+
+static void
+end_reading(struct ssh_channel *channel)
+{
+    struct ssh_guest *guest = channel->guest;
+    struct epoll_event event = {.events = EPOLLIN};
+    pthread_mutex_lock(&guest->lock);
+    if (guest->reader == channel) {
+        guest->reader = NULL;
+        if (epoll_ctl(guest->listen_fd, EPOLL_CTL_ADD, guest->from, &event) < 0)
+            atomic_store(&guest->lost, true);
+    }
+    channel->from = -1;
+    pthread_mutex_unlock(&guest->lock);
+}
+
+void
+ssh_channel_read(struct ssh_channel *channel)
+{
+    struct ssh_guest *guest = channel->guest;
+    if (channel->from < 0 || read_frames(guest, channel))
+        return;
+    /* The carrier tells everybody. */
+    end_reading(channel);
+    atomic_store(&guest->lost, true);
+    signal_fd(guest->wake_fd);
+}
+
 void
 ssh_channel_lock(struct ssh_channel *channel)
 {
@@ -634,7 +711,14 @@ ssh_channel_unlock(struct ssh_channel *channel)
 static void
 free_channel(struct ssh_channel *channel)
 {
+    struct ssh_guest *guest = channel->guest;
     billet_close_fd(&channel->event_fd);
+    pthread_mutex_lock(&guest->lock);
+    if (guest->spare_rings == NULL) {
+        guest->spare_rings = channel->rings;
+        channel->rings = NULL;
+    }
+    pthread_mutex_unlock(&guest->lock);
     free(channel->rings);
 }
 
@@ -653,9 +737,14 @@ int
 ssh_channel_open(struct ssh_guest *guest, const void *payload, size_t size, bool no_input,
                  struct ssh_channel *channel, struct billet_error *error)
 {
-    *channel = (struct ssh_channel){.guest = guest, .credit = BILLET_GUEST_WINDOW};
+    *channel = (struct ssh_channel){.guest = guest, .from = -1, .credit = BILLET_GUEST_WINDOW};
     channel->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    channel->rings = malloc((size_t)2 * BILLET_GUEST_WINDOW);
+    pthread_mutex_lock(&guest->lock);
+    channel->rings = guest->spare_rings;
+    guest->spare_rings = NULL;
+    pthread_mutex_unlock(&guest->lock);
+    if (channel->rings == NULL)
+        channel->rings = malloc((size_t)2 * BILLET_GUEST_WINDOW);
     if (channel->event_fd < 0 || channel->rings == NULL) {
         free_channel(channel);
         return billet_fail(error, BILLET_CLASS_CAPACITY, "out_of_memory", "out of memory");
@@ -668,6 +757,7 @@ ssh_channel_open(struct ssh_guest *guest, const void *payload, size_t size, bool
     channel->next = guest->channels;
     guest->channels = channel;
     pthread_mutex_unlock(&guest->lock);
+    begin_reading(channel);
     if (channel->lost || send_exec(guest, channel->number, payload, size, no_input) < 0) {
         ssh_channel_close(channel);
         const char *wrong = ssh_guest_wrong(guest);
@@ -684,6 +774,7 @@ void
 ssh_channel_close(struct ssh_channel *channel)
 {
     struct ssh_guest *guest = channel->guest;
+    end_reading(channel);
     pthread_mutex_lock(&guest->lock);
     for (struct ssh_channel **at = &guest->channels; *at != NULL; at = &(*at)->next) {
         if (*at == channel) {

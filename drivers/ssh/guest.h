@@ -2,11 +2,11 @@
 /*
  * guest.h - billet-guest serve at the far end of one session of the connection, and its channels.
  *
- * A thread, the carrier, takes the guest's frames and puts them where each channel's command waits;
- * a command that does not take its output holds up itself alone. It also writes what could not be
- * written at once, so that nobody who sends ever waits. A guest that says what it may not, or
- * nothing at all for three keepalives (at least 15 s), is lost. Counted: whoever has a channel
- * holds the guest.
+ * A thread, the carrier, takes the guest's frames and puts them where each channel's command waits,
+ * unless a command that waits does so; one that does not take its output holds up itself alone. It
+ * also writes what could not be written at once, so that nobody who sends ever waits. A guest that
+ * says what it may not, or nothing at all for three keepalives (at least 15 s), is lost. Counted:
+ * whoever has a channel holds the guest.
  */
 #ifndef DRIVERS_SSH_GUEST_H
 #define DRIVERS_SSH_GUEST_H
@@ -22,7 +22,8 @@ struct ssh_channel {
     struct ssh_channel *next;
     struct ssh_guest *guest;
     uint32_t number;
-    int event_fd;        /* readable when something has come */
+    int event_fd;        /* readable when something has come that ssh_channel_read did not take */
+    int from;            /* call ssh_channel_read when it is readable; -1: the carrier reads */
     uint32_t credit;     /* input that may be sent */
     bool input_unwanted; /* the command reads no more of it */
     bool started, over, lost;
@@ -60,6 +61,8 @@ int ssh_channel_open(struct ssh_guest *guest, const void *payload, size_t size, 
                      struct ssh_channel *channel, struct billet_error *error);
 /* Ends it; what still runs on it is killed there. */
 void ssh_channel_close(struct ssh_channel *channel);
+/* Take what has come, for every channel: without waiting, by the thread that opened this one. */
+void ssh_channel_read(struct ssh_channel *channel);
 void ssh_channel_lock(struct ssh_channel *channel);
 void ssh_channel_unlock(struct ssh_channel *channel);
 

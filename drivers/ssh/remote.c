@@ -33,6 +33,7 @@ struct remote {
     int out[2];
     bool own_out[2];
     bool announced;
+    int64_t started_pid; /* told with the end */
     bool cancelled;
     int64_t start_by, give_up_at;
 };
@@ -224,8 +225,9 @@ pass_on(struct remote *remote, int which)
 /* ---- the wait -----------------------------------------------------------------------------------
  */
 
+/* ends: the command has ended, and nothing of it is to be passed on. */
 static void
-announce(struct remote *remote)
+announce(struct remote *remote, bool ends)
 {
     if (remote->announced || !remote->channel.started)
         return;
@@ -238,7 +240,10 @@ announce(struct remote *remote)
          __builtin_add_overflow(remote->give_up_at, remote->args->kill_after_ns,
                                 &remote->give_up_at)))
         remote->give_up_at = 0;
-    ssh_host->started(remote->call, remote->channel.pid > 0 ? remote->channel.pid : 0);
+    if (ends && remote->channel.pid > 0)
+        remote->started_pid = remote->channel.pid;
+    else
+        ssh_host->started(remote->call, remote->channel.pid > 0 ? remote->channel.pid : 0);
 }
 
 static void
@@ -274,7 +279,7 @@ wait_for_end(struct remote *remote)
         bool wanted = channel->credit > 0 && remote->in >= 0;
         bool unwanted = channel->input_unwanted;
         bool over = channel->over, lost = channel->lost;
-        announce(remote);
+        announce(remote, over && !waiting[0] && !waiting[1]);
         ssh_channel_unlock(channel);
         if (unwanted && remote->in >= 0)
             drop_fd(&remote->in, &remote->own_in);
@@ -286,20 +291,23 @@ wait_for_end(struct remote *remote)
             return 0;
         if (lost && !over)
             return -BILLET_CLASS_LOST;
-        struct pollfd fds[5] = {
+        struct pollfd fds[6] = {
             {.fd = channel->event_fd, .events = POLLIN},
             {.fd = remote->cancelled ? -1 : remote->call->cancel_fd, .events = POLLIN},
             {.fd = wanted && !unwanted && !over ? remote->in : -1, .events = POLLIN},
             {.fd = waiting[0] ? remote->out[0] : -1, .events = POLLOUT},
             {.fd = waiting[1] ? remote->out[1] : -1, .events = POLLOUT},
+            {.fd = channel->from, .events = POLLIN},
         };
-        if (poll(fds, 5, time_left(remote)) < 0 && errno != EINTR)
+        if (poll(fds, 6, time_left(remote)) < 0 && errno != EINTR)
             return -BILLET_CLASS_LOST;
         if (fds[0].revents != 0) {
             uint64_t count;
             while (read(channel->event_fd, &count, sizeof(count)) < 0 && errno == EINTR)
                 ;
         }
+        if (fds[5].revents != 0)
+            ssh_channel_read(channel);
         if (fds[1].revents != 0)
             cancel(remote);
         if (fds[2].revents != 0 && remote->in >= 0)
@@ -380,6 +388,7 @@ conclude(const struct remote *remote, const char *directory, struct billet_exec_
     result->value = end->value;
     result->max_rss_bytes = end->max_rss_bytes;
     result->cpu_ns = end->cpu_ns > 0 ? end->cpu_ns : 0;
+    result->started_pid = remote->started_pid;
     return 0;
 }
 

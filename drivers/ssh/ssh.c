@@ -191,7 +191,7 @@ static const struct billet_driver table = {
     .trust = ssh_trust,
 };
 
-BILLET_DRIVER("ssh", PACKAGE_VERSION, 2)
+BILLET_DRIVER("ssh", PACKAGE_VERSION, 3)
 {
     (void)error;
     ssh_host = the_host;

@@ -161,6 +161,9 @@ struct billet_exec_result {
     int32_t value;
     uint64_t max_rss_bytes; /* of the command where known, else 0 */
     int64_t cpu_ns;
+    /* Since minor 3: process id of the command where the driver learned of start and end at once
+     * and did not call host->started, else 0. */
+    int64_t started_pid;
 };
 
 /* Deliver to the foreground command of the exec that runs on this handle. */

@@ -10,6 +10,6 @@
 #define BILLET_VERSION_H
 
 #define BILLET_ABI_MAJOR 1
-#define BILLET_ABI_MINOR 2
+#define BILLET_ABI_MINOR 3
 
 #endif

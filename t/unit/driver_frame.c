@@ -259,11 +259,16 @@ START_TEST(messages_come_back_as_they_were)
         struct billet_exec_result result = {.outcome = results[i].outcome,
                                             .value = results[i].value,
                                             .max_rss_bytes = 5,
-                                            .cpu_ns = 6};
+                                            .cpu_ns = 6,
+                                            .started_pid = 7};
         struct billet_exec_result got;
         value = billet_message_exec_result(&result);
         ck_assert_int_eq(billet_message_get_exec_result(value, &got), results[i].valid);
         ck_assert_int_eq(got.outcome, result.outcome);
+        if (results[i].valid)
+            ck_assert_int_eq(got.started_pid, 7);
+        json_object_set_new(value, "started", json_integer(-7));
+        ck_assert(!billet_message_get_exec_result(value, &got));
         json_decref(value);
     }
     struct billet_identity identity = {.deployment = "d",
