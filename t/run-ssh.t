@@ -43,6 +43,10 @@ for command in true 'sleep 0.3' 'echo much' no-such-command; do
 done
 is "$(sed -n 's/^{"\(started\|exit\)".*/\1/p' "$scratch/status" | head -n 1)" exit "and so is an end alone"
 
+billet run -e far -- sed -n 's/^SigIgn:[[:space:]]*//p' /proc/self/status
+# 32 and 33 are the C library's own: no program can set them.
+like "$stdout" '[08]0000000$' "no signal is ignored, also none that the guest ignores"
+
 printf 'a\000b' | isolated "$billet_program" run -e far -- cat >"$scratch/copy"
 is "$(od -An -c "$scratch/copy" | tr -d ' ')" 'a\0b' "input and output pass byte for byte"
 

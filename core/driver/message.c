@@ -198,16 +198,25 @@ billet_message_set_list(json_t *object, const char *key, const char *const *list
     return billet_json_set_list(object, key, list != NULL ? list : none);
 }
 
+static bool
+set_unless_zero(json_t *value, const char *key, int64_t number)
+{
+    return number == 0 || billet_json_set_integer(value, key, number);
+}
+
+/* What is zero is left out: it takes longer to read than to know. */
 json_t *
 billet_message_exec(const struct billet_exec *exec)
 {
-    json_t *value =
-        json_pack("{s:I, s:I, s:o, s:i, s:i, s:I, s:I}", "flags", (json_int_t)exec->flags, "hints",
-                  (json_int_t)exec->hints, "directory",
-                  billet_json_bytes(exec->directory != NULL ? exec->directory : ""), "rows",
-                  exec->rows, "columns", exec->columns, "timeout", (json_int_t)exec->timeout_ns,
-                  "kill_after", (json_int_t)exec->kill_after_ns);
-    if (value == NULL || !billet_message_set_list(value, "argv", exec->argv) ||
+    const char *directory = exec->directory != NULL ? exec->directory : "";
+    json_t *value = json_pack("{s:o}", "directory", billet_json_bytes(directory));
+    if (value == NULL || !set_unless_zero(value, "flags", (int64_t)exec->flags) ||
+        !set_unless_zero(value, "hints", (int64_t)exec->hints) ||
+        !set_unless_zero(value, "rows", exec->rows) ||
+        !set_unless_zero(value, "columns", exec->columns) ||
+        !set_unless_zero(value, "timeout", exec->timeout_ns) ||
+        !set_unless_zero(value, "kill_after", exec->kill_after_ns) ||
+        !billet_message_set_list(value, "argv", exec->argv) ||
         !billet_message_set_list(value, "environment", exec->environment)) {
         json_decref(value);
         return NULL;
@@ -215,23 +224,36 @@ billet_message_exec(const struct billet_exec *exec)
     return value;
 }
 
+/* Absent: 0. */
+static bool
+get_number(const json_t *value, const char *key, int64_t lowest, int64_t highest, int64_t *to)
+{
+    *to = 0;
+    return json_object_get(value, key) == NULL ||
+           (get_long(value, key, to) && *to >= lowest && *to <= highest);
+}
+
 bool
 billet_message_get_exec(const json_t *value, struct billet_exec *exec, struct billet_strings *argv,
                         struct billet_strings *environment, struct billet_strings *memory)
 {
-    int64_t flags;
+    int64_t flags, hints, rows, columns;
     *exec = (struct billet_exec){
         .struct_size = sizeof(*exec), .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1};
     exec->directory = billet_message_get_bytes(value, "directory", 4095, memory);
-    if (exec->directory == NULL || !get_long(value, "flags", &flags) ||
-        !get_int(value, "rows", &exec->rows) || !get_int(value, "columns", &exec->columns) ||
-        !get_long(value, "timeout", &exec->timeout_ns) || exec->timeout_ns < 0 ||
-        !get_long(value, "kill_after", &exec->kill_after_ns) || exec->kill_after_ns < 0 ||
+    if (exec->directory == NULL || !get_number(value, "flags", INT64_MIN, INT64_MAX, &flags) ||
+        !get_number(value, "hints", 0, UINT32_MAX, &hints) ||
+        !get_number(value, "rows", INT32_MIN, INT32_MAX, &rows) ||
+        !get_number(value, "columns", INT32_MIN, INT32_MAX, &columns) ||
+        !get_number(value, "timeout", 0, INT64_MAX, &exec->timeout_ns) ||
+        !get_number(value, "kill_after", 0, INT64_MAX, &exec->kill_after_ns) ||
         !billet_json_list(value, "argv", argv) || argv->count == 0 ||
         !billet_json_list(value, "environment", environment))
         return false;
     exec->flags = (uint64_t)flags;
-    exec->hints = (uint32_t)billet_json_integer(value, "hints", 0);
+    exec->hints = (uint32_t)hints;
+    exec->rows = (int32_t)rows;
+    exec->columns = (int32_t)columns;
     exec->argv = billet_strings_list(argv);
     exec->environment = billet_strings_list(environment);
     return true;

@@ -153,11 +153,9 @@ execute(const struct start *start)
 
 static void __attribute__((noreturn)) child_main(const struct start *start, pid_t parent)
 {
-    struct sigaction action = {.sa_handler = SIG_DFL};
     sigset_t none;
     shares_memory = true;
-    for (int number = 1; number <= SIGRTMAX; number++)
-        sigaction(number, &action, NULL);
+    signal(SIGPIPE, SIG_DFL); /* the one that the guest ignores */
     sigemptyset(&none);
     setsid();
     prctl(PR_SET_PDEATHSIG, SIGKILL);

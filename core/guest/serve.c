@@ -280,6 +280,9 @@ guest_serve(int argc, char **argv)
     sigaddset(&wanted, SIGHUP);
     sigaddset(&wanted, SIGINT);
     sigprocmask(SIG_BLOCK, &wanted, NULL);
+    /* Commands are to have every signal as it is by default, whatever sshd was started with. */
+    for (int number = 1; number <= SIGRTMAX; number++)
+        signal(number, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
 /* qemu-user does not pass this call on: a test that runs the guest of another architecture in it
  * has set it before. */
