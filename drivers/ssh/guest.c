@@ -353,9 +353,11 @@ carry(struct ssh_guest *guest)
             flush_queue(guest);
             pthread_mutex_unlock(&guest->writing);
         }
-        if (fds[0].revents != 0)
-            goes_on = read_frames(guest, NULL);
         int64_t now = billet_monotonic_ns();
+        /* Whoever reads otherwise may be held up by the reader of its command's output: that is no
+         * silence of the guest. */
+        if (fds[0].revents != 0 || now >= next)
+            goes_on = read_frames(guest, NULL);
         pthread_mutex_lock(&guest->reading);
         if (guest->heard_ns > asked)
             asked = 0;
