@@ -123,6 +123,12 @@ billet_json_set_integer(json_t *object, const char *key, int64_t number)
 }
 
 bool
+billet_json_set_unless_zero(json_t *object, const char *key, int64_t number)
+{
+    return number == 0 || billet_json_set_integer(object, key, number);
+}
+
+bool
 billet_json_set_list(json_t *object, const char *key, const char *const *list)
 {
     json_t *array = json_array();

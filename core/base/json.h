@@ -34,6 +34,8 @@ char *billet_json_get_bytes(const json_t *value);
 /* Set a member to a byte string / number / boolean; false when memory ran out. */
 bool billet_json_set_bytes(json_t *object, const char *key, const char *text);
 bool billet_json_set_integer(json_t *object, const char *key, int64_t number);
+/* 0 is left out, where it is what an absent member means: it takes longer to read than to know. */
+bool billet_json_set_unless_zero(json_t *object, const char *key, int64_t number);
 bool billet_json_set_list(json_t *object, const char *key, const char *const *list);
 
 /* Members; the fallback when absent or of another type. Strings stay owned by the object. */

@@ -99,8 +99,8 @@ client_send(struct billet_driver_client *client, int operation,
         return billet_error_no_memory(error);
     bool good = billet_json_set_integer(body, "call", client->last_call + 1) &&
                 json_object_set_new(body, "operation", json_string(name)) == 0 &&
-                (deadline_ns == 0 || billet_json_set_integer(body, "deadline", deadline_ns)) &&
-                (call->flags == 0 || billet_json_set_integer(body, "flags", (int64_t)call->flags));
+                billet_json_set_unless_zero(body, "deadline", deadline_ns) &&
+                billet_json_set_unless_zero(body, "flags", (int64_t)call->flags);
     if (good && call->identity != NULL)
         good = set_identity(client, body, call->identity);
     if (good && call->settings != NULL)

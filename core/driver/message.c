@@ -198,24 +198,17 @@ billet_message_set_list(json_t *object, const char *key, const char *const *list
     return billet_json_set_list(object, key, list != NULL ? list : none);
 }
 
-static bool
-set_unless_zero(json_t *value, const char *key, int64_t number)
-{
-    return number == 0 || billet_json_set_integer(value, key, number);
-}
-
-/* What is zero is left out: it takes longer to read than to know. */
 json_t *
 billet_message_exec(const struct billet_exec *exec)
 {
     const char *directory = exec->directory != NULL ? exec->directory : "";
     json_t *value = json_pack("{s:o}", "directory", billet_json_bytes(directory));
-    if (value == NULL || !set_unless_zero(value, "flags", (int64_t)exec->flags) ||
-        !set_unless_zero(value, "hints", (int64_t)exec->hints) ||
-        !set_unless_zero(value, "rows", exec->rows) ||
-        !set_unless_zero(value, "columns", exec->columns) ||
-        !set_unless_zero(value, "timeout", exec->timeout_ns) ||
-        !set_unless_zero(value, "kill_after", exec->kill_after_ns) ||
+    if (value == NULL || !billet_json_set_unless_zero(value, "flags", (int64_t)exec->flags) ||
+        !billet_json_set_unless_zero(value, "hints", (int64_t)exec->hints) ||
+        !billet_json_set_unless_zero(value, "rows", exec->rows) ||
+        !billet_json_set_unless_zero(value, "columns", exec->columns) ||
+        !billet_json_set_unless_zero(value, "timeout", exec->timeout_ns) ||
+        !billet_json_set_unless_zero(value, "kill_after", exec->kill_after_ns) ||
         !billet_message_set_list(value, "argv", exec->argv) ||
         !billet_message_set_list(value, "environment", exec->environment)) {
         json_decref(value);
@@ -265,8 +258,10 @@ billet_message_exec_result(const struct billet_exec_result *result)
     json_t *value =
         json_pack("{s:i, s:i, s:I, s:I}", "outcome", result->outcome, "value", result->value,
                   "max_rss", (json_int_t)result->max_rss_bytes, "cpu", (json_int_t)result->cpu_ns);
-    if (value != NULL && result->started_pid != 0)
-        json_object_set_new(value, "started", json_integer((json_int_t)result->started_pid));
+    if (value == NULL || !billet_json_set_unless_zero(value, "started", result->started_pid)) {
+        json_decref(value);
+        return NULL;
+    }
     return value;
 }
 

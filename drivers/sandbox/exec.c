@@ -183,7 +183,9 @@ hear(struct session *session, int64_t now)
 {
     struct sandbox_message message;
     int terminal, got = 0;
-    while (session->command >= 0 && (got = receive(session->command, &message, &terminal)) > 0) {
+    /* Nothing follows the end. */
+    while (session->command >= 0 && !session->ended &&
+           (got = receive(session->command, &message, &terminal)) > 0) {
         switch (message.type) {
         case SANDBOX_MISSING:
             snprintf(session->missing, sizeof(session->missing), "%s", message.text);
@@ -206,12 +208,8 @@ hear(struct session *session, int64_t now)
             break;
         }
         billet_close_fd(&terminal);
-        if (session->ended)
-            got = -1; /* nothing follows it */
-        if (got < 0)
-            break;
     }
-    if (got < 0) {
+    if (got < 0 || session->ended) {
         publish(session, -1); /* before its number can be another's */
         billet_close_fd(&session->command);
     }

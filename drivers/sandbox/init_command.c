@@ -147,7 +147,7 @@ struct child {
 };
 
 static void
-say(struct child *self, enum word word, int value, int kind, const char *text)
+say(struct child *self, uint32_t word, int value, int kind, const char *text)
 {
     struct sandbox_message message = {.type = word, .value = value, .kind = (uint32_t)kind};
     snprintf(message.text, sizeof(message.text), "%s", text);
@@ -160,7 +160,7 @@ say(struct child *self, enum word word, int value, int kind, const char *text)
 }
 
 static void __attribute__((noreturn))
-fail(struct child *self, enum word word, const char *text, int sys_errno)
+fail(struct child *self, uint32_t word, const char *text, int sys_errno)
 {
     say(self, word, sys_errno, 0, text);
     _exit(127);
@@ -304,8 +304,8 @@ static void __attribute__((noreturn)) child_main(struct inside *inside, int supe
     if (setup->data_limit != 0 && setrlimit(RLIMIT_DATA, &data) < 0)
         fail(&self, WORD_UNPREPARED, "cannot set a limit", errno);
     if (chdir(self.order.directory) < 0)
-        fail(&self, (enum word)SANDBOX_CANNOT_ENTER, "", errno);
-    fail(&self, (enum word)SANDBOX_CANNOT_EXECUTE, "", execute(&self.order));
+        fail(&self, SANDBOX_CANNOT_ENTER, "", errno);
+    fail(&self, SANDBOX_CANNOT_EXECUTE, "", execute(&self.order));
 }
 
 /* ---- the supervisor ------------------------------------------------------------------ */
@@ -366,16 +366,16 @@ await_command(struct supervised *self, int report_fd)
     bool taken = false;
     int connection;
 
-    do {
+    for (;;) {
         if (inside_hear(self->pair, &word, sizeof(word), &connection, 1, 0) <= 0)
             _exit(0); /* no command came */
         if (connection >= 0)
             self->driver = connection;
-        if (word.type == WORD_CONNECTED) {
-            report(report_fd, SUPERVISOR_TAKEN, 0);
-            taken = true;
-        }
-    } while (word.type == WORD_CONNECTED);
+        if (word.type != WORD_CONNECTED)
+            break;
+        report(report_fd, SUPERVISOR_TAKEN, 0);
+        taken = true;
+    }
     if (word.type != WORD_BEGINS && word.type != WORD_TERMINAL)
         broken(self, word.text, word.value);
     if (self->inside->missing[0] != '\0') {

@@ -44,8 +44,8 @@ struct ssh_guest {
                                 block */
     uint8_t *queue;
     size_t queue_start, queue_end, queue_capacity;
-    pthread_mutex_t reading; /* guards the decoder and heard_ns; before lock */
-    int64_t heard_ns;        /* when the guest last said something */
+    pthread_mutex_t reading; /* guards the decoder; before lock */
+    atomic_llong heard_ns;   /* when the guest last said something */
     pthread_mutex_t lock;    /* guards what follows, and what is in the channels */
     struct ssh_channel *channels;
     struct ssh_channel *reader; /* whose command reads from, NULL: the carrier does */
@@ -319,7 +319,7 @@ read_frames(struct ssh_guest *guest, const struct ssh_channel *self)
     bool goes_on = got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
     if (got > 0) {
         guest->decoder.end += (size_t)got;
-        guest->heard_ns = billet_monotonic_ns();
+        atomic_store(&guest->heard_ns, billet_monotonic_ns());
         goes_on = take_frames(guest, self);
     }
     pthread_mutex_unlock(&guest->reading);
@@ -358,10 +358,8 @@ carry(struct ssh_guest *guest)
          * silence of the guest. */
         if (fds[0].revents != 0 || now >= next)
             goes_on = read_frames(guest, NULL);
-        pthread_mutex_lock(&guest->reading);
-        if (guest->heard_ns > asked)
+        if (atomic_load(&guest->heard_ns) > asked)
             asked = 0;
-        pthread_mutex_unlock(&guest->reading);
         if (goes_on && asked != 0 && now - asked >= guest->silence_ns) {
             set_wrong(guest, "does not answer");
             return;
@@ -409,7 +407,6 @@ start_client(struct ssh_guest *guest, const struct ssh_settings *settings,
              struct billet_error *error)
 {
     struct ssh_text line = {0};
-    struct epoll_event event = {.events = EPOLLIN};
     int in[2], out[2];
     if (pipe2(in, O_CLOEXEC) < 0)
         return billet_fail_errno(error, 0, "internal", errno, "cannot make a pipe");
@@ -421,7 +418,6 @@ start_client(struct ssh_guest *guest, const struct ssh_settings *settings,
     guest->from = out[0];
     fcntl(guest->to, F_SETFL, O_NONBLOCK);
     fcntl(guest->from, F_SETFL, O_NONBLOCK);
-    guest->listen_fd = epoll_create1(EPOLL_CLOEXEC);
     /* sh, bash, zsh, fish and csh take it alike; install.c refuses a path with quotes. */
     ssh_text_format(&line, "exec '%s' serve %s", path, nonce);
     struct ssh_client client = {
@@ -432,8 +428,7 @@ start_client(struct ssh_guest *guest, const struct ssh_settings *settings,
         .fds = {in[0], out[1], -1},
         .terminal_fd = -1,
     };
-    int status = line.failed || guest->listen_fd < 0 ||
-                         epoll_ctl(guest->listen_fd, EPOLL_CTL_ADD, guest->from, &event) < 0
+    int status = line.failed
                      ? billet_fail(error, BILLET_CLASS_CAPACITY, "out_of_memory", "out of memory")
                      : ssh_client_start(&client, &guest->pid, &guest->pidfd, error);
     ssh_text_free(&line);
@@ -527,11 +522,23 @@ greet(struct ssh_guest *guest, int64_t deadline, int cancel_fd)
     return ssh_guest_send(guest, BILLET_GUEST_HELLO, 0, 0, hello, sizeof(hello)) < 0 ? -EPIPE : 0;
 }
 
+/* 0 or negative errno. */
+static int
+let_carrier_read(struct ssh_guest *guest)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    return epoll_ctl(guest->listen_fd, EPOLL_CTL_ADD, guest->from, &event) < 0 ? -errno : 0;
+}
+
 static int
 start_carrier(struct ssh_guest *guest)
 {
     pthread_attr_t attributes;
     sigset_t all, saved;
+    guest->listen_fd = epoll_create1(EPOLL_CLOEXEC);
+    int listens = guest->listen_fd >= 0 ? let_carrier_read(guest) : -errno;
+    if (listens < 0)
+        return listens;
     pthread_attr_init(&attributes);
 #if !defined(__SANITIZE_ADDRESS__)
     pthread_attr_setstacksize(&attributes, CARRIER_STACK);
@@ -657,33 +664,29 @@ ssh_guest_keep(struct ssh_guest *guest)
  * --------------------------------------------------------------------------------------- */
 
 /* The thread that waits for a command takes the guest's frames itself: without the carrier between
- * them the end of a command is a wake-up nearer. The carrier is not woken to learn of it. */
+ * them the end of a command is a wake-up nearer. The carrier is not woken to learn of it. With lock
+ * held, as its end. */
 static void
 begin_reading(struct ssh_channel *channel)
 {
     struct ssh_guest *guest = channel->guest;
-    pthread_mutex_lock(&guest->lock);
     if (guest->reader == NULL &&
         epoll_ctl(guest->listen_fd, EPOLL_CTL_DEL, guest->from, NULL) == 0) {
         guest->reader = channel;
         channel->from = guest->from;
     }
-    pthread_mutex_unlock(&guest->lock);
 }
 
 static void
 end_reading(struct ssh_channel *channel)
 {
     struct ssh_guest *guest = channel->guest;
-    struct epoll_event event = {.events = EPOLLIN};
-    pthread_mutex_lock(&guest->lock);
-    if (guest->reader == channel) {
-        guest->reader = NULL;
-        if (epoll_ctl(guest->listen_fd, EPOLL_CTL_ADD, guest->from, &event) < 0)
-            atomic_store(&guest->lost, true);
-    }
     channel->from = -1;
-    pthread_mutex_unlock(&guest->lock);
+    if (guest->reader != channel)
+        return;
+    guest->reader = NULL;
+    if (let_carrier_read(guest) < 0)
+        atomic_store(&guest->lost, true);
 }
 
 void
@@ -693,7 +696,9 @@ ssh_channel_read(struct ssh_channel *channel)
     if (channel->from < 0 || read_frames(guest, channel))
         return;
     /* The carrier tells everybody. */
+    ssh_channel_lock(channel);
     end_reading(channel);
+    ssh_channel_unlock(channel);
     atomic_store(&guest->lost, true);
     signal_fd(guest->wake_fd);
 }
@@ -758,8 +763,8 @@ ssh_channel_open(struct ssh_guest *guest, const void *payload, size_t size, bool
     channel->lost = atomic_load(&guest->lost);
     channel->next = guest->channels;
     guest->channels = channel;
-    pthread_mutex_unlock(&guest->lock);
     begin_reading(channel);
+    pthread_mutex_unlock(&guest->lock);
     if (channel->lost || send_exec(guest, channel->number, payload, size, no_input) < 0) {
         ssh_channel_close(channel);
         const char *wrong = ssh_guest_wrong(guest);
@@ -776,8 +781,8 @@ void
 ssh_channel_close(struct ssh_channel *channel)
 {
     struct ssh_guest *guest = channel->guest;
-    end_reading(channel);
     pthread_mutex_lock(&guest->lock);
+    end_reading(channel);
     for (struct ssh_channel **at = &guest->channels; *at != NULL; at = &(*at)->next) {
         if (*at == channel) {
             *at = channel->next;

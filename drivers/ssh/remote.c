@@ -240,10 +240,11 @@ announce(struct remote *remote, bool ends)
          __builtin_add_overflow(remote->give_up_at, remote->args->kill_after_ns,
                                 &remote->give_up_at)))
         remote->give_up_at = 0;
-    if (ends && remote->channel.pid > 0)
-        remote->started_pid = remote->channel.pid;
+    int64_t pid = remote->channel.pid > 0 ? remote->channel.pid : 0;
+    if (ends && pid > 0)
+        remote->started_pid = pid;
     else
-        ssh_host->started(remote->call, remote->channel.pid > 0 ? remote->channel.pid : 0);
+        ssh_host->started(remote->call, pid);
 }
 
 static void
