@@ -160,14 +160,14 @@ for user in $users; do
         "$user: SIGKILL of a host ends its command, the next one finds the sandbox"
     mkfifo "$place/silent-$user"
     door=$(find "$runtime" -path "*many-$$*" -name door)
-    $as "$place/knock" "$door" <"$place/silent-$user" >"$place/knocked" &
+    $as "$place/knock" "$door" <"$place/silent-$user" >"$place/knocked-$user" &
     silent=$!
     exec 8>"$place/silent-$user"
     for _ in $(seq 100); do
-        [ -s "$place/knocked" ] && break
+        [ -s "$place/knocked-$user" ] && break
         sleep 0.1
     done
-    is "connected first first" "$(cat "$place/knocked") $(for _ in 1 2; do
+    is "connected first first" "$(cat "$place/knocked-$user") $(for _ in 1 2; do
         timeout 30 $as "$place/launch" -d "$place/$driver" -r "$runtime" -l "$place" \
             -K -R -i many-$$ -- cat /tmp/mark
     done | paste -sd ' ')" "$user: a driver that knocks and says nothing holds up none beside it"

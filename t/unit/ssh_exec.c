@@ -342,19 +342,25 @@ START_TEST(cancel_ends_the_command)
 }
 END_TEST
 
+/* The command may be faster than who started it here; billet waits for the word. */
+static void
+signal_command(struct billet_lease_handle *lease, const struct billet_signal *args)
+{
+    struct billet_error said = BILLET_ERROR_INIT;
+    int result = -1;
+    for (int i = 0; i < 500 && result != 0; i++) {
+        usleep(i > 0 ? 10000 : 0);
+        result = driver->signal(&call_a, lease, args, &said);
+    }
+    ck_assert_int_eq(result, 0);
+}
+
 static void *
 signal_once_it_is_trapped(void *argument)
 {
     struct billet_signal args = {.struct_size = sizeof(args), .number = SIGUSR1};
-    struct billet_error said = BILLET_ERROR_INIT;
     await_file("trap");
-    /* The command may be faster than who started it here; billet waits for the word. */
-    int result = -1;
-    for (int i = 0; i < 500 && result != 0; i++) {
-        usleep(i > 0 ? 10000 : 0);
-        result = driver->signal(&call_a, argument, &args, &said);
-    }
-    ck_assert_int_eq(result, 0);
+    signal_command(argument, &args);
     return NULL;
 }
 
@@ -400,9 +406,8 @@ resize_once_it_was_read(void *argument)
 {
     struct billet_signal args = {
         .struct_size = sizeof(args), .number = SIGWINCH, .rows = 40, .columns = 111};
-    struct billet_error said = BILLET_ERROR_INIT;
     await_file("sized");
-    ck_assert_int_eq(driver->signal(&call_a, argument, &args, &said), 0);
+    signal_command(argument, &args);
     return NULL;
 }
 
