@@ -82,6 +82,8 @@ for mode in $modes; do
     is "$status/$(cat "$work/file")" 3/lost "$mode: a command that fails has its changes brought back too"
 
     # ---- conflicts ----
+    : >"$scratch/first" # not the word of the mode before
+    : >"$scratch/second"
     # A background job has its input only where it is redirected itself.
     isolated "$billet_program" run -e sandbox -w "$work" --workspace-mode "$mode" -- \
         sh -c 'echo ready; read -r go; echo theirs >file; echo t >both' \
