@@ -56,9 +56,13 @@ find_name(const struct billet_strings *list, const char *name)
 bool
 billet_strings_set(struct billet_strings *list, const char *name, const char *value)
 {
-    char *text = NULL;
-    if (asprintf(&text, "%s=%s", name, value) < 0)
+    size_t length = strlen(name), size = strlen(value) + 1;
+    char *text = malloc(length + 1 + size);
+    if (text == NULL)
         return false;
+    memcpy(text, name, length);
+    text[length] = '=';
+    memcpy(text + length + 1, value, size);
     char **found = find_name(list, name);
     if (found == NULL)
         return billet_strings_take(list, text);

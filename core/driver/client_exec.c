@@ -105,13 +105,16 @@ billet_driver_exec_step(struct billet_driver_client *client, struct billet_drive
         __attribute__((cleanup(billet_frame_free))) struct billet_frame frame = BILLET_FRAME_INIT;
         cleanup_json json_t *answer = NULL;
         bool was_started = client->exec_state.started;
-        bool ended = has_ended(client);
         int result = billet_frame_receive(client->socket, &frame, -1, &why);
-        if (result == -BILLET_CLASS_TIMEOUT && !ended)
-            break;
-        /* What it said before it ended has been read; somebody else holds its socket open. */
-        if (result == -BILLET_CLASS_TIMEOUT)
-            return client_died(client, "exec", error);
+        if (result == -BILLET_CLASS_TIMEOUT) {
+            if (!has_ended(client))
+                break;
+            /* Once more for what it said just before. If there is nothing, somebody else holds its
+             * socket open. */
+            result = billet_frame_receive(client->socket, &frame, -1, &why);
+            if (result == -BILLET_CLASS_TIMEOUT)
+                return client_died(client, "exec", error);
+        }
         if (result < 0)
             return client_bad_answer(client, "exec", why.message, error);
         if (frame.body == NULL)

@@ -95,15 +95,21 @@ billet_frame_unseal(int fd, size_t length, size_t limit, char **bytes, struct bi
     return 0;
 }
 
+static int
+late(struct billet_error *error)
+{
+    return billet_error_set(error, BILLET_CLASS_TIMEOUT, "deadline_passed", "nothing came in time");
+}
+
 /* Wait until the socket takes or gives something; deadline as in the header. */
 static int
 wait_for(int socket, short events, int64_t deadline_ns, struct billet_error *error)
 {
+    if (deadline_ns < 0)
+        return late(error);
     for (;;) {
         int timeout = -1;
-        if (deadline_ns < 0) {
-            timeout = 0;
-        } else if (deadline_ns > 0) {
+        if (deadline_ns > 0) {
             int64_t left = (deadline_ns - billet_clock_monotonic() + 999999) / 1000000;
             timeout = left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
         }
@@ -113,9 +119,8 @@ wait_for(int socket, short events, int64_t deadline_ns, struct billet_error *err
             return 0;
         if (ready < 0 && errno != EINTR)
             return billet_error_errno(error, 0, "internal", errno, "cannot wait for a socket");
-        if (ready == 0 && (deadline_ns < 0 || billet_clock_monotonic() >= deadline_ns))
-            return billet_error_set(error, BILLET_CLASS_TIMEOUT, "deadline_passed",
-                                    "nothing came in time");
+        if (ready == 0 && billet_clock_monotonic() >= deadline_ns)
+            return late(error);
     }
 }
 

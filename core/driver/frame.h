@@ -29,8 +29,8 @@ struct billet_frame {
         0                 \
     }
 
-/* Send before the deadline (CLOCK_MONOTONIC; 0: wait for ever). Descriptors stay the caller's.
- * Class LOST when the peer is gone, TIMEOUT, CAPACITY (too large). No SIGPIPE. */
+/* Send before the deadline (CLOCK_MONOTONIC; 0: wait for ever, -1: not at all). Descriptors stay
+ * the caller's. Class LOST when the peer is gone, TIMEOUT, CAPACITY (too large). No SIGPIPE. */
 int billet_frame_send(int socket, const json_t *body, const int *fds, size_t fd_count,
                       int64_t deadline_ns, struct billet_error *error);
 

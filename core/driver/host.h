@@ -17,10 +17,12 @@
 #include "driver/loader.h"
 #include "driver/message.h"
 
-/* Of the second thread; all but runs and epoll_fd under the lock. */
+/* Of the second thread; all but runs and the descriptors under the lock. */
 struct host_watch {
     bool runs;
     int epoll_fd;
+    int cancel_fd; /* of one exec after the other */
+    bool cancelled;
     pthread_mutex_t lock;
     struct host_call *call; /* the exec that runs, NULL: none */
     int64_t kill_after_ns;
@@ -78,7 +80,8 @@ int host_bad_answer(const struct host_call *call, struct billet_error *error, co
                     ...) __attribute__((format(printf, 3, 4)));
 
 /* host_watch.c: listen to the core from here on, for what concerns this exec: its signals pass, its
- * cancel and the core's end wake cancel_fd, and the process ends some seconds after the core did.
+ * cancel and the core's end wake the call's cancel_fd, which is set here, and the process ends some
+ * seconds after the core did.
  * 0 or a negative class; then there is nothing to end. */
 int host_watch_begin(struct host_call *call, int64_t kill_after_ns, struct billet_error *error);
 /* Returns once no signal() of it runs any more. */

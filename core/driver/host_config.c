@@ -67,9 +67,11 @@ place_secrets(struct host_call *call, struct billet_error *error)
                   call->operation != BILLET_OPERATION_dump;
     for (size_t i = 0; i < values->count; i++) {
         struct billet_value *value = &values->items[i];
+        if (!value->is_set)
+            continue;
         const struct billet_option *option =
             billet_option_find(table->options, (size_t)table->option_count, value->name);
-        if (option == NULL || (option->flags & BILLET_OPTION_SECRET) == 0 || !value->is_set)
+        if (option == NULL || (option->flags & BILLET_OPTION_SECRET) == 0)
             continue;
         const char *secret = find_secret(call, value->name);
         if (secret == NULL && needed) {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -416,6 +417,8 @@ host_dispatch(struct host *host, struct billet_frame *frame)
     /* Before the core knows of the end: with the answer no value is here any more. */
     host_config_free(&call);
     sent = answer(&call, outcome, result, &error);
+    /* Let the core go on, where it waits for this very processor: what follows is no haste. */
+    sched_yield();
     billet_strings_free(&call.memory);
     json_decref(call.facts);
     return sent;

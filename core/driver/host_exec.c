@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
@@ -10,6 +8,25 @@
 #include "driver/host.h"
 
 #define VARIABLE "env."
+
+/* What every command of billet has, whatever was asked for. The core need not say it again. */
+static bool
+add_labels(struct billet_strings *environment, const struct billet_identity *identity)
+{
+    const struct {
+        const char *name;
+        const char *value;
+    } labels[] = {
+        {"BILLET_LEASE_ID", identity->lease}, {"BILLET_ENVIRONMENT", identity->environment},
+        {"BILLET_TENANT", identity->tenant},  {"BILLET_RUN_ID", identity->run},
+        {"BILLET_AGENT_ID", identity->agent}, {"BILLET_ISSUE_ID", identity->issue},
+    };
+    for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++)
+        if (labels[i].value[0] != '\0' &&
+            !billet_strings_set(environment, labels[i].name, labels[i].value))
+            return false;
+    return true;
+}
 
 /*
  * Variables that hold secrets come as "env.NAME" beside the secrets of options; what the command
@@ -56,19 +73,17 @@ host_exec(struct host_call *call, json_t **result, struct billet_error *error)
     struct host *host = call->host;
     cleanup_strings struct billet_strings argv = BILLET_STRINGS_INIT;
     cleanup_strings struct billet_strings environment = BILLET_STRINGS_INIT;
-    cleanup_fd int cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     struct billet_error said = BILLET_ERROR_INIT;
     struct billet_exec args;
     struct billet_exec_result filled = {.struct_size = sizeof(filled)};
 
-    if (cancel_fd < 0)
-        return billet_error_errno(error, 0, "internal", errno, "cannot make an event");
     if (call->fd_count != 3 ||
         !billet_message_get_exec(call->arguments, &args, &argv, &environment, &call->memory))
         return billet_error_set(error, BILLET_CLASS_INTERNAL, "internal",
                                 "malformed arguments of exec");
     cleanup_free const char **variables = NULL;
-    if (!add_secret_variables(call, &environment, &variables))
+    if (!add_labels(&environment, call->call.identity) ||
+        !add_secret_variables(call, &environment, &variables))
         return billet_error_no_memory(error);
     args.environment = variables;
     if ((args.flags & ~(uint64_t)BILLET_EXEC_PTY) != 0)
@@ -76,7 +91,6 @@ host_exec(struct host_call *call, json_t **result, struct billet_error *error)
     args.stdin_fd = call->fds[0];
     args.stdout_fd = call->fds[1];
     args.stderr_fd = call->fds[2];
-    call->call.cancel_fd = cancel_fd;
     int outcome = host_watch_begin(call, args.kill_after_ns, error);
     if (outcome < 0)
         return outcome;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -47,11 +48,22 @@ kill_children(void)
 }
 
 static void
-cancel(const struct host_watch *watch)
+cancel(struct host_watch *watch)
 {
     uint64_t one = 1;
-    while (write(watch->call->call.cancel_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+    watch->cancelled = true;
+    while (write(watch->cancel_fd, &one, sizeof(one)) < 0 && errno == EINTR)
         ;
+}
+
+/* The next exec has not been cancelled. */
+static void
+forget_cancel(struct host_watch *watch)
+{
+    uint64_t count;
+    while (watch->cancelled && read(watch->cancel_fd, &count, sizeof(count)) < 0 && errno == EINTR)
+        ;
+    watch->cancelled = false;
 }
 
 static void
@@ -149,6 +161,12 @@ start_thread(struct host_watch *watch, struct billet_error *error)
     watch->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (watch->epoll_fd < 0)
         return billet_error_errno(error, 0, "internal", errno, "cannot make an event");
+    watch->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (watch->cancel_fd < 0) {
+        int result = billet_error_errno(error, 0, "internal", errno, "cannot make an event");
+        billet_close(&watch->epoll_fd);
+        return result;
+    }
     pthread_mutex_init(&watch->lock, NULL);
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -159,6 +177,7 @@ start_thread(struct host_watch *watch, struct billet_error *error)
     pthread_attr_destroy(&attributes);
     if (failed != 0) {
         billet_close(&watch->epoll_fd);
+        billet_close(&watch->cancel_fd);
         return billet_error_errno(error, 0, "internal", failed, "cannot start a thread");
     }
     watch->runs = true;
@@ -174,6 +193,7 @@ host_watch_begin(struct host_call *call, int64_t kill_after_ns, struct billet_er
         return result;
     pthread_mutex_lock(&watch->lock);
     watch->call = call;
+    call->call.cancel_fd = watch->cancel_fd;
     watch->kill_after_ns = kill_after_ns;
     struct epoll_event event = {.events = EPOLLIN};
     if (epoll_ctl(watch->epoll_fd, EPOLL_CTL_ADD, call->host->socket, &event) != 0) {
@@ -190,6 +210,7 @@ host_watch_end(struct host *host)
     struct host_watch *watch = &host->watch;
     pthread_mutex_lock(&watch->lock);
     ignore_socket(watch);
+    forget_cancel(watch);
     watch->call = NULL;
     watch->give_up_ns = 0;
     pthread_mutex_unlock(&watch->lock);

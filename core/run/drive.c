@@ -146,19 +146,18 @@ tell_start(struct loop *loop)
 static int
 run_loop(struct loop *loop, struct billet_error *error)
 {
-    for (;;) {
-        int result = billet_driver_exec_step(loop->drive->client, &loop->state, error);
+    do {
+        take_signals(loop);
+        keep_lease(loop);
+        int result = poll_once(loop);
+        if (result < 0)
+            return billet_error_errno(error, 0, "internal", -result, "cannot wait for events");
+        result = billet_driver_exec_step(loop->drive->client, &loop->state, error);
         if (result < 0)
             return result;
         tell_start(loop);
-        if (loop->state.ended)
-            return 0;
-        take_signals(loop);
-        keep_lease(loop);
-        result = poll_once(loop);
-        if (result < 0)
-            return billet_error_errno(error, 0, "internal", -result, "cannot wait for events");
-    }
+    } while (!loop->state.ended);
+    return 0;
 }
 
 /* What the command wrote last still goes out; an ending signal stops the waiting. */

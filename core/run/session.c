@@ -184,19 +184,11 @@ billet_session_fill_identity(struct billet_session *session)
     session->call.identity = &session->identity;
 }
 
-/* Environment's own, then the request's, then billet's: the last of a name wins. */
+/* Environment's own, then the request's: the last of a name wins. billet's own labels are put over
+ * them by the driver host. */
 int
 billet_session_fill_variables(struct billet_session *session, struct billet_error *error)
 {
-    const struct billet_identity *identity = &session->identity;
-    const struct {
-        const char *name;
-        const char *value;
-    } own[] = {
-        {"BILLET_LEASE_ID", identity->lease}, {"BILLET_ENVIRONMENT", identity->environment},
-        {"BILLET_TENANT", identity->tenant},  {"BILLET_RUN_ID", identity->run},
-        {"BILLET_AGENT_ID", identity->agent}, {"BILLET_ISSUE_ID", identity->issue},
-    };
     const struct billet_strings *lists[] = {&session->environment.variables,
                                             session->request->variables};
     billet_strings_free(&session->variables);
@@ -211,10 +203,6 @@ billet_session_fill_variables(struct billet_session *session, struct billet_erro
                 !billet_strings_set(&session->variables, name, strchr(item, '=') + 1))
                 return billet_error_no_memory(error);
         }
-    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
-        if (own[i].value[0] != '\0' &&
-            !billet_strings_set(&session->variables, own[i].name, own[i].value))
-            return billet_error_no_memory(error);
     return 0;
 }
 

@@ -53,6 +53,7 @@ int
 billet_streams_open(struct billet_streams *streams, const int fds[3], bool relayed, bool redact,
                     struct billet_error *error)
 {
+    int null = -1; /* one for every stream that is none */
     memset(streams, 0, sizeof(*streams));
     for (int i = 0; i < 3; i++) {
         streams->command[i] = -1;
@@ -63,9 +64,12 @@ billet_streams_open(struct billet_streams *streams, const int fds[3], bool relay
         struct billet_relay *relay = &streams->relay[i];
         int ends[2];
         if (fds[i] < 0) {
-            streams->command[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
-            streams->own[i] = true;
-            if (streams->command[i] < 0)
+            if (null < 0) {
+                null = open("/dev/null", O_RDWR | O_CLOEXEC);
+                streams->own[i] = true;
+            }
+            streams->command[i] = null;
+            if (null < 0)
                 goto failed;
             continue;
         }

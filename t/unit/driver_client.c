@@ -755,6 +755,12 @@ START_TEST(arguments_arrive_byte_for_byte)
     }
     add_hex(&wanted, "argument", billet_strings_list(&argv));
     add_hex(&wanted, "environment", billet_strings_list(&environment));
+    /* And billet's own, of which there is one for each part of the identity that is not empty. */
+    char agent[64];
+    snprintf(agent, sizeof(agent), "BILLET_AGENT_ID=%s", identity.agent);
+    add_hex(&wanted, "environment",
+            (const char *const[]){"BILLET_LEASE_ID=" LEASE, "BILLET_ENVIRONMENT=pretend",
+                                  "BILLET_TENANT=default", "BILLET_RUN_ID=run-1", agent, NULL});
     struct billet_driver_client *client = start();
     ck_assert_int_eq(acquire(client, &call, &error), 0);
     int outcome = run_exec(client, &call, billet_strings_list(&argv),

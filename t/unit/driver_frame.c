@@ -222,6 +222,7 @@ START_TEST(a_peer_that_does_not_read_is_given_up)
         result =
             billet_frame_send(ends[0], body, NULL, 0, billet_clock_monotonic() + 50000000, &error);
     ck_assert_int_eq(result, -BILLET_CLASS_TIMEOUT);
+    ck_assert_int_eq(billet_frame_send(ends[0], body, NULL, 0, -1, &error), -BILLET_CLASS_TIMEOUT);
     json_decref(body);
 }
 END_TEST
