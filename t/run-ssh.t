@@ -47,6 +47,8 @@ billet run -e far -- sed -n 's/^SigIgn:[[:space:]]*//p' /proc/self/status
 # 32 and 33 are the C library's own: no program can set them.
 like "$stdout" '[08]0000000$' "no signal is ignored, also none that the guest ignores"
 
+billet run -e far -- readlink /proc/self/fd/0 </dev/null
+is "$stdout" /dev/null "without an input there is the null device"
 printf 'a\000b' | isolated "$billet_program" run -e far -- cat >"$scratch/copy"
 is "$(od -An -c "$scratch/copy" | tr -d ' ')" 'a\0b' "input and output pass byte for byte"
 

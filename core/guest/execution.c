@@ -4,18 +4,15 @@
 #include <billet/driver.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "guest/child.h"
 #include "guest/processes.h"
 
 #define CHUNK (32u * 1024)
@@ -36,6 +33,7 @@ struct guest_execution {
     int input; /* with a terminal the master, as is output[0] */
     int output[2];
     int slave;        /* held until the command ends, so that it can open its terminal again */
+    int held[2];      /* the command's ends of output, until it ends: see limit_held */
     uint8_t *pending; /* input on its way to the command, a ring of BILLET_GUEST_WINDOW */
     size_t pending_at, pending_size;
     uint32_t uncredited; /* input that the client may not send again for yet */
@@ -89,92 +87,7 @@ say_later(struct guest_execution *execution, uint16_t type, uint16_t stream, con
         guest_link_send_later(execution->link, type, stream, execution->channel, payload, size);
 }
 
-/* ---- the child ------------------------------------------------------------------------------ */
-
-struct start {
-    char **argv;
-    char **environment;
-    const char *directory;
-    int fds[3];
-    bool pty;
-};
-
-/* Why the last child did not execute its command: in a page that is shared where vfork is emulated,
- * too. */
-struct failure {
-    volatile int outcome; /* 0: it did */
-    volatile int sys_errno;
-};
-static struct failure *failure;
-
-/* Set by each child: seen where vfork is none but a fork (qemu-user) by none but itself. */
-static volatile bool shares_memory;
-
-static void __attribute__((noreturn)) child_fail(int outcome, int sys_errno)
-{
-    failure->sys_errno = sys_errno;
-    failure->outcome = outcome;
-    _exit(127);
-}
-
-/* As execvp(3), in the new environment's PATH, without running what is no program as a script. */
-static int
-execute(const struct start *start)
-{
-    const char *name = start->argv[0];
-    const char *path = "/usr/local/bin:/usr/bin:/bin";
-    char full[PATH_MAX];
-    int remembered = ENOENT;
-    for (char **entry = start->environment; *entry != NULL; entry++)
-        if (strncmp(*entry, "PATH=", 5) == 0)
-            path = *entry + 5;
-    if (name[0] == '\0')
-        return ENOENT;
-    if (strchr(name, '/') != NULL) {
-        execve(name, start->argv, start->environment);
-        return errno;
-    }
-    for (const char *at = path;; at++) {
-        size_t length = strcspn(at, ":");
-        if (length + strlen(name) + 2 <= sizeof(full)) {
-            snprintf(full, sizeof(full), "%.*s%s%s", (int)length, at, length > 0 ? "/" : "", name);
-            execve(full, start->argv, start->environment);
-            if (errno == EACCES && faccessat(AT_FDCWD, full, F_OK, 0) == 0)
-                remembered = EACCES;
-            else if (errno != EACCES && errno != ENOENT && errno != ENOTDIR &&
-                     errno != ENAMETOOLONG && errno != ELOOP && errno != ESTALE)
-                return errno;
-        }
-        at += length;
-        if (*at == '\0')
-            return remembered;
-    }
-}
-
-static void __attribute__((noreturn)) child_main(const struct start *start, pid_t parent)
-{
-    sigset_t none;
-    shares_memory = true;
-    signal(SIGPIPE, SIG_DFL); /* the one that the guest ignores */
-    sigemptyset(&none);
-    setsid();
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(127);
-    if (start->pty && ioctl(start->fds[0], TIOCSCTTY, 0) < 0)
-        child_fail(BILLET_GUEST_OUTCOME_FAILED, errno);
-    /* All of them are above 2, and close on exec. */
-    for (int i = 0; i < 3; i++)
-        if (dup2(start->fds[i], i) < 0)
-            child_fail(BILLET_GUEST_OUTCOME_FAILED, errno);
-    if (start->directory[0] != '\0' && chdir(start->directory) < 0)
-        child_fail(BILLET_GUEST_OUTCOME_DIRECTORY, errno);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    int why = execute(start);
-    child_fail(why == ENOENT || why == ENOTDIR ? BILLET_OUTCOME_NOT_FOUND
-                                               : BILLET_OUTCOME_NOT_INVOCABLE,
-               why);
-}
+/* ---- start ----------------------------------------------------------------------------------- */
 
 /* The guest's own environment, and over it the entries of the command: an array to be freed. */
 static char **
@@ -203,73 +116,60 @@ merge_environment(const char *entries, uint32_t count, const char *label)
     return merged;
 }
 
-/* ---- start -------------------------------------------------------------------------------------
- */
-
-static int
-move_up(int fd)
-{
-    int moved = fd >= 0 && fd <= 2 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : fd;
-    if (moved != fd)
-        close(fd);
-    return moved;
-}
-
-static bool
-make_pipe(int ends[2])
-{
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return false;
-    ends[0] = move_up(ends[0]);
-    ends[1] = move_up(ends[1]);
-    return ends[0] >= 0 && ends[1] >= 0;
-}
-
 static bool
 make_terminal(struct guest_execution *execution, const struct billet_guest_exec *exec,
-              struct start *start)
+              struct guest_child *child)
 {
     struct winsize size = {.ws_row = exec->rows != 0 ? exec->rows : 24,
                            .ws_col = exec->columns != 0 ? exec->columns : 80};
     char name[64];
-    int master = move_up(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+    int master = guest_move_up(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
     if (master < 0)
         return false;
     execution->output[0] = master;
     execution->ended[1] = true;
     if (grantpt(master) < 0 || unlockpt(master) < 0 || ptsname_r(master, name, sizeof(name)) != 0)
         return false;
-    execution->slave = move_up(open(name, O_RDWR | O_NOCTTY | O_CLOEXEC));
+    execution->slave = guest_move_up(open(name, O_RDWR | O_NOCTTY | O_CLOEXEC));
     execution->input = fcntl(master, F_DUPFD_CLOEXEC, 3);
     if (execution->slave < 0 || execution->input < 0)
         return false;
     ioctl(master, TIOCSWINSZ, &size);
     fcntl(master, F_SETFL, O_NONBLOCK | O_RDWR);
     for (int i = 0; i < 3; i++)
-        start->fds[i] = execution->slave;
+        child->fds[i] = execution->slave;
     return true;
 }
 
-static bool
-make_streams(struct guest_execution *execution, const struct billet_guest_exec *exec,
-             struct start *start)
+static void
+drop_held(struct guest_execution *execution)
 {
-    int in[2] = {-1, -1}, out[2] = {-1, -1}, err[2] = {-1, -1};
-    if (execution->pty)
-        return make_terminal(execution, exec, start);
-    bool made = make_pipe(in) && make_pipe(out) && make_pipe(err);
-    execution->input = in[1];
-    execution->output[0] = out[0];
-    execution->output[1] = err[0];
-    start->fds[0] = in[0];
-    start->fds[1] = out[1];
-    start->fds[2] = err[1];
-    if (made) {
-        fcntl(in[1], F_SETFL, O_NONBLOCK | O_WRONLY);
-        fcntl(out[0], F_SETFL, O_NONBLOCK);
-        fcntl(err[0], F_SETFL, O_NONBLOCK);
-    }
-    return made;
+    close_fd(&execution->held[0]);
+    close_fd(&execution->held[1]);
+}
+
+/* From this descriptor on they are too many to be held. */
+static int
+held_limit(void)
+{
+    static int limit;
+    struct rlimit all;
+    if (limit == 0)
+        limit = getrlimit(RLIMIT_NOFILE, &all) == 0 && all.rlim_cur < 1024 ? (int)all.rlim_cur / 2
+                                                                           : 512;
+    return limit;
+}
+
+/*
+ * A command that dies closes one output after the other, and then its parent is told: held open
+ * here, that is one thing to wake up for and not three. Nobody misses the end of an output whose
+ * command goes on.
+ */
+static void
+limit_held(struct guest_execution *execution)
+{
+    if (execution->held[1] >= held_limit())
+        drop_held(execution);
 }
 
 static void
@@ -285,76 +185,73 @@ tell_start(struct guest_execution *execution)
         execution->timeout_at = 0;
 }
 
-static bool
-forget_failure(void)
-{
-    if (failure == NULL) {
-        void *made =
-            mmap(NULL, sizeof(*failure), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (made == MAP_FAILED)
-            return false;
-        failure = made;
-    }
-    *failure = (struct failure){0};
-    return true;
-}
-
-/* Until the child has executed or failed; its end of the pipe closes then. */
 static void
-await_child(int from)
+take_streams(struct guest_execution *execution, const struct guest_streams *streams)
 {
-    char byte;
-    while (read(from, &byte, 1) < 0 && errno == EINTR)
-        ;
+    execution->input = streams->input;
+    for (int i = 0; i < 2; i++) {
+        execution->output[i] = streams->output[i];
+        execution->held[i] = streams->child[1 + i];
+    }
 }
 
-/*
- * The child shares the guest's memory until it has executed the command or failed, and the guest
- * waits for that, as with posix_spawn(3), which cannot make a controlling terminal: no page is
- * copied. A pipe makes it wait where vfork is a fork.
- */
+static pid_t
+start_on_terminal(struct guest_execution *execution, const struct billet_guest_exec *exec,
+                  struct guest_child *child, struct guest_failure *failure)
+{
+    return make_terminal(execution, exec, child) ? guest_child_start(child, failure) : -1;
+}
+
+static pid_t
+start_on_pipes(struct guest_execution *execution, struct guest_child *child,
+               struct guest_failure *failure)
+{
+    struct guest_streams streams = GUEST_STREAMS_NONE;
+    pid_t pid = guest_child_start_made(child, execution->input_ended, &streams, failure);
+    if (pid == 0) {
+        pid = guest_streams_make(&streams, execution->input_ended) ? 0 : -1;
+        memcpy(child->fds, streams.child, sizeof(child->fds));
+        if (pid == 0)
+            pid = guest_child_start(child, failure);
+        guest_streams_hand_over_input(&streams);
+    }
+    take_streams(execution, &streams);
+    limit_held(execution);
+    return pid;
+}
+
 static void
 start_command(struct guest_execution *execution, const struct billet_guest_exec *exec)
 {
-    struct start start = {.pty = execution->pty, .fds = {-1, -1, -1}};
-    start.directory = exec->strings;
-    const char *at = start.directory + strlen(start.directory) + 1;
+    struct guest_child child = {.pty = execution->pty, .fds = {-1, -1, -1}};
+    struct guest_failure failure = {0};
+    child.directory = exec->strings;
+    const char *at = child.directory + strlen(child.directory) + 1;
     at += strlen(at) + 1; /* the label */
-    start.argv = calloc(exec->argc + 1u, sizeof(*start.argv));
-    for (uint32_t i = 0; start.argv != NULL && i < exec->argc; i++, at += strlen(at) + 1)
-        start.argv[i] = (char *)(uintptr_t)at;
-    start.environment = merge_environment(at, exec->envc, execution->label);
-    int executed[2] = {-1, -1};
-    pid_t parent = getpid(), pid = -1;
+    child.argv = calloc(exec->argc + 1u, sizeof(*child.argv));
+    for (uint32_t i = 0; child.argv != NULL && i < exec->argc; i++, at += strlen(at) + 1)
+        child.argv[i] = (char *)(uintptr_t)at;
+    child.environment = merge_environment(at, exec->envc, execution->label);
+    pid_t pid = -1;
     errno = ENOMEM;
-    if (start.argv != NULL && start.environment != NULL && make_streams(execution, exec, &start) &&
-        forget_failure() && (shares_memory || make_pipe(executed))) {
-        pid = vfork();
-        if (pid == 0)
-            child_main(&start, parent);
-    }
-    int why = errno;
-    close_fd(&executed[1]);
-    if (pid > 0 && !shares_memory)
-        await_child(executed[0]);
-    close_fd(&executed[0]);
+    if (child.argv != NULL && child.environment != NULL)
+        pid = execution->pty ? start_on_terminal(execution, exec, &child, &failure)
+                             : start_on_pipes(execution, &child, &failure);
     if (pid <= 0) {
+        int why = errno;
         execution->reaped = true;
         execution->ended[0] = execution->ended[1] = true;
         execution->result.outcome = BILLET_GUEST_OUTCOME_FAILED;
         execution->result.value = why;
     } else {
         execution->pid = execution->session = pid;
-        if (failure->outcome == 0)
+        if (failure.outcome == 0)
             tell_start(execution);
-        execution->result.outcome = failure->outcome;
-        execution->result.value = failure->sys_errno;
+        execution->result.outcome = failure.outcome;
+        execution->result.value = failure.sys_errno;
     }
-    if (!execution->pty)
-        for (int i = 0; i < 3; i++)
-            close_fd(&start.fds[i]);
-    free(start.argv);
-    free(start.environment);
+    free(child.argv);
+    free(child.environment);
 }
 
 struct guest_execution *
@@ -370,15 +267,17 @@ guest_execution_open(struct guest_link *link, const struct billet_guest_frame *f
     execution->channel = frame->channel;
     execution->input = execution->slave = -1;
     execution->output[0] = execution->output[1] = -1;
+    execution->held[0] = execution->held[1] = -1;
     execution->credit[0] = execution->credit[1] = BILLET_GUEST_WINDOW;
     execution->pty = (exec.flags & BILLET_GUEST_PTY) != 0;
+    execution->input_ended = (exec.flags & BILLET_GUEST_NO_INPUT) != 0;
     execution->timeout_ns = exec.timeout_ns;
     execution->kill_after_ns = exec.kill_after_ns;
     const char *label = exec.strings + strlen(exec.strings) + 1;
     if (label[0] != '\0' && strlen(label) < sizeof(execution->label) - 16)
         snprintf(execution->label, sizeof(execution->label), "BILLET_EXEC_ID=%s", label);
-    execution->pending = malloc(BILLET_GUEST_WINDOW);
-    if (execution->pending == NULL) {
+    execution->pending = execution->input_ended ? NULL : malloc(BILLET_GUEST_WINDOW);
+    if (execution->pending == NULL && !execution->input_ended) {
         free(execution);
         return NULL;
     }
@@ -395,12 +294,12 @@ guest_execution_free(struct guest_execution *execution)
     close_fd(&execution->output[0]);
     close_fd(&execution->output[1]);
     close_fd(&execution->slave);
+    drop_held(execution);
     free(execution->pending);
     free(execution);
 }
 
-/* ---- frames from the client
- * ---------------------------------------------------------------------- */
+/* ---- frames from the client -------------------------------------------------------------- */
 
 static void
 give_credit(struct guest_execution *execution, size_t taken)
@@ -499,8 +398,6 @@ end_output(struct guest_execution *execution, int which)
     if (execution->ended[which])
         return;
     execution->ended[which] = true;
-    if (!execution->pty || execution->reaped)
-        close_fd(&execution->output[which]);
     say_later(execution, BILLET_GUEST_EOF, (uint16_t)(which + 1), NULL, 0);
 }
 
@@ -539,6 +436,7 @@ guest_execution_take(struct guest_execution *execution, const struct billet_gues
         return 0;
     case BILLET_GUEST_CLOSE:
         execution->closed = true;
+        drop_held(execution);
         close_fd(&execution->input);
         close_fd(&execution->output[0]);
         close_fd(&execution->output[1]);
@@ -550,8 +448,7 @@ guest_execution_take(struct guest_execution *execution, const struct billet_gues
     }
 }
 
-/* ---- streams
- * --------------------------------------------------------------------------------------- */
+/* ---- streams ----------------------------------------------------------------------------- */
 
 static void
 read_output(struct guest_execution *execution, int which)
@@ -572,10 +469,6 @@ read_output(struct guest_execution *execution, int which)
             end_output(execution, which);
     } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
         end_output(execution, which);
-        /* A command that dies closes one after the other, and then tells of its death: let it,
-         * where it waits for this very processor, in place of a wake-up for each. */
-        if (!execution->ended[1 - which])
-            sched_yield();
     }
 }
 
@@ -646,8 +539,7 @@ guest_execution_step(struct guest_execution *execution,
             read_output(execution, i);
 }
 
-/* ---- the end
- * ------------------------------------------------------------------------------------------- */
+/* ---- the end ----------------------------------------------------------------------------- */
 
 void
 guest_execution_reaped(struct guest_execution *execution, int status, const struct rusage *usage)
@@ -707,7 +599,10 @@ guest_execution_next(const struct guest_execution *execution)
 static void
 kill_more(struct guest_execution *execution, bool alone, int64_t now)
 {
-    struct guest_tree tree = {.pid = execution->session, .label = execution->label, .alone = alone};
+    struct guest_tree tree = {.pid = execution->session,
+                              .label = execution->label,
+                              .alone = alone,
+                              .waiting = guest_child_waiting()};
     if (!execution->killing)
         begin_kill(execution);
     int left = execution->session > 0 ? guest_processes_kill(&tree) : 0;
@@ -718,8 +613,19 @@ kill_more(struct guest_execution *execution, bool alone, int64_t now)
     }
 }
 
-bool
-guest_execution_turn(struct guest_execution *execution, bool alone)
+/* Only now: the client waits for the answer, not for this. */
+static void
+close_ended(struct guest_execution *execution)
+{
+    for (int i = 0; i < 2; i++)
+        if (execution->ended[i] && (!execution->pty || execution->reaped))
+            close_fd(&execution->output[i]);
+    if (execution->reaped)
+        drop_held(execution);
+}
+
+static bool
+is_over(struct guest_execution *execution, bool alone)
 {
     int64_t now = billet_clock_monotonic();
     if (execution->timeout_at != 0 && now >= execution->timeout_at)
@@ -745,4 +651,13 @@ guest_execution_turn(struct guest_execution *execution, bool alone)
     billet_guest_exit_write(bytes, &execution->result);
     say(execution, BILLET_GUEST_EXIT, 0, bytes, sizeof(bytes));
     return true;
+}
+
+bool
+guest_execution_turn(struct guest_execution *execution, bool alone)
+{
+    bool over = is_over(execution, alone);
+    if (!over)
+        close_ended(execution);
+    return over;
 }

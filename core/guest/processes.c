@@ -135,7 +135,8 @@ belongs(const struct guest_tree *tree, const struct process *list, size_t count,
         return true;
     if (tree->label[0] != '\0' && carries(process->pid, tree->label, &labelled))
         return true;
-    return tree->alone && !labelled && descends(list, count, process, self);
+    return tree->alone && !labelled && process->pid != tree->waiting &&
+           descends(list, count, process, self);
 }
 
 static void

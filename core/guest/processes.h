@@ -16,6 +16,7 @@ struct guest_tree {
     pid_t pid;         /* leader of its session, a child of ours; 0: all that descends from us */
     const char *label; /* "BILLET_EXEC_ID=VALUE", "": none */
     bool alone;        /* no other command runs: orphans without a label are its own */
+    pid_t waiting;     /* the process that was made ahead, which is no orphan; 0: there is none */
 };
 
 /* SIGKILL what is there now; how many that were. */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "guest/child.h"
 #include "guest/execution.h"
 #include "guest/guest.h"
 #include "guest/link.h"
@@ -23,12 +24,16 @@
 #define QUEUE_MAX (4u << 20)
 /* At the end, for what was started to die. */
 #define END_NS (5 * BILLET_NS_PER_SECOND)
+/* After the end of a command, until what it had is closed and, where none runs, the next one's
+ * process is made ahead: not between commands that come one after the other, which would wait. */
+#define IDLE_NS INT64_C(2000000)
 
 struct server {
     struct guest_link link;
     struct billet_guest_decoder decoder;
     struct guest_execution *executions[BILLET_GUEST_CHANNELS];
     size_t count;
+    struct guest_execution *ended; /* the last one: freed in the next turn; NULL: none */
     int signals;
     bool greeted;
     bool keep;
@@ -36,6 +41,7 @@ struct server {
     const char *wrong;  /* the client broke the rules */
     int64_t silence_ns; /* after which the guest ends, 0: never */
     int64_t heard_at;
+    int64_t idle_at; /* when there is time for what nobody waits for; 0: nothing is to be done */
 };
 
 static void
@@ -67,6 +73,7 @@ take_hello(struct server *server, const struct billet_guest_frame *frame)
         return;
     }
     server->greeted = true;
+    server->idle_at = billet_clock_monotonic() + IDLE_NS;
     server->silence_ns = (int64_t)billet_guest_get(frame->payload + 4, 4) * BILLET_NS_PER_SECOND;
 }
 
@@ -100,10 +107,12 @@ reap(struct server *server)
     struct rusage usage;
     int status;
     pid_t pid;
-    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0)
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+        guest_child_reaped(pid);
         for (size_t i = 0; i < server->count; i++)
             if (guest_execution_pid(server->executions[i]) == pid)
                 guest_execution_reaped(server->executions[i], status, &usage);
+    }
 }
 
 static void
@@ -174,9 +183,10 @@ read_client(struct server *server)
 static void
 take_signals(struct server *server)
 {
-    struct signalfd_siginfo info;
-    while (read(server->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (info.ssi_signo == SIGCHLD)
+    struct signalfd_siginfo info[4]; /* of each signal that is waited for one at most is there */
+    ssize_t got = read(server->signals, info, sizeof(info));
+    for (ssize_t i = 0; got > 0 && i < got / (ssize_t)sizeof(info[0]); i++) {
+        if (info[i].ssi_signo == SIGCHLD)
             reap(server);
         else
             server->over = true;
@@ -194,6 +204,8 @@ time_left(const struct server *server)
     }
     if (server->link.put_off != 0 && (next == 0 || server->link.put_off < next))
         next = server->link.put_off;
+    if (server->idle_at != 0 && (next == 0 || server->idle_at < next))
+        next = server->idle_at;
     if (next == 0)
         return -1;
     int64_t left = next - billet_clock_monotonic();
@@ -203,11 +215,20 @@ time_left(const struct server *server)
 static void
 turn(struct server *server)
 {
+    guest_execution_free(server->ended);
+    server->ended = NULL;
     for (size_t i = server->count; i-- > 0;) {
         if (guest_execution_turn(server->executions[i], server->count == 1)) {
-            guest_execution_free(server->executions[i]);
+            guest_execution_free(server->ended);
+            server->ended = server->executions[i];
             server->executions[i] = server->executions[--server->count];
+            server->idle_at = billet_clock_monotonic() + IDLE_NS;
         }
+    }
+    if (server->idle_at != 0 && billet_clock_monotonic() >= server->idle_at) {
+        if (server->count == 0)
+            guest_child_make_ahead();
+        server->idle_at = 0;
     }
     if (server->silence_ns > 0 && billet_clock_monotonic() - server->heard_at >= server->silence_ns)
         server->over = true;
@@ -305,8 +326,10 @@ guest_serve(int argc, char **argv)
     serve(&server);
     if (server.wrong != NULL)
         fprintf(stderr, "billet-guest: %s\n", server.wrong);
+    guest_child_drop_ahead();
     if (!server.keep)
         kill_everything();
+    guest_execution_free(server.ended);
     for (size_t i = 0; i < server.count; i++)
         guest_execution_free(server.executions[i]);
     guest_link_free(&server.link);

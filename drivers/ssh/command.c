@@ -587,7 +587,7 @@ run_in_session(const struct billet_call *call, struct billet_lease_handle *handl
     ssh_stream_begin(&execution->in, -1, false, -1, false, NULL);
     ssh_stream_begin(&execution->out, -1, false, -1, false, NULL);
     ssh_stream_begin(&execution->err, -1, false, -1, false, NULL);
-    status = ssh_lease_enter(call, &settings, handle, &execution->keeper, error);
+    status = ssh_lease_enter(call, handle, &execution->keeper, error);
     if (status == 0) {
         const char *directory = args->directory[0] != '\0' ? args->directory : handle->directory;
         snprintf(execution->id, sizeof(execution->id), "%s-%06u",
@@ -616,21 +616,18 @@ try_guest(const struct billet_call *call, struct billet_lease_handle *handle,
           const struct billet_exec *args, struct billet_exec_result *result,
           struct billet_error *error)
 {
-    struct ssh_settings settings;
     struct billet_exec_result end = {.struct_size = result->struct_size};
     int status = check_exec(call, args, error);
-    if (status == 0)
-        status = ssh_settings_read(call, &settings, error);
     /* Once more when the guest was found to be gone before the command reached it. */
     bool retry = status == 0;
     for (int i = 0; i < 2 && retry; i++) {
         struct ssh_keeper *keeper;
         struct ssh_guest *guest;
         char id[SSH_CONNECTION_MAX + 16];
-        status = ssh_lease_enter(call, &settings, handle, &keeper, error);
+        status = ssh_lease_enter(call, handle, &keeper, error);
         if (status < 0)
             return status;
-        guest = ssh_lease_guest(call, &settings, handle);
+        guest = ssh_lease_guest(call, handle);
         if (guest == NULL) {
             ssh_lease_leave(handle);
             return 1;

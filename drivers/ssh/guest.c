@@ -32,7 +32,7 @@ struct ssh_guest {
     pid_t pid; /* of the OpenSSH client */
     int pidfd;
     int to, from;  /* neither blocks */
-    int listen_fd; /* epoll with from in it, unless a command reads it */
+    int listen_fd; /* epoll with from in it where the carrier is to read */
     int wake_fd;   /* the carrier is to look at the queue and at what follows */
     atomic_bool stopping;
     atomic_bool lost;
@@ -48,8 +48,10 @@ struct ssh_guest {
     atomic_llong heard_ns;   /* when the guest last said something */
     pthread_mutex_t lock;    /* guards what follows, and what is in the channels */
     struct ssh_channel *channels;
-    struct ssh_channel *reader; /* whose command reads from, NULL: the carrier does */
+    struct ssh_channel *reader; /* whose command reads from; NULL: none does */
+    bool listens;               /* from is in listen_fd */
     uint8_t *spare_rings;       /* of the last channel, for the next one; NULL: none */
+    int spare_event_fd;         /* likewise; -1: none */
     uint32_t last;
     const char *wrong; /* how the guest broke the rules */
     char magic[sizeof(BILLET_GUEST_MAGIC) + BILLET_GUEST_NONCE + 2];
@@ -268,6 +270,14 @@ take_frame(struct ssh_guest *guest, const struct billet_guest_frame *frame)
     return result;
 }
 
+/* With lock held. */
+static void
+tell_channel(struct ssh_channel *channel)
+{
+    channel->told = true;
+    signal_fd(channel->event_fd);
+}
+
 /* One word to each channel for all that came at once, but for the one that reads itself. */
 static void
 tell_channels(struct ssh_guest *guest, const struct ssh_channel *self)
@@ -275,7 +285,7 @@ tell_channels(struct ssh_guest *guest, const struct ssh_channel *self)
     pthread_mutex_lock(&guest->lock);
     for (struct ssh_channel *at = guest->channels; at != NULL; at = at->next) {
         if (at->news && at != self)
-            signal_fd(at->event_fd);
+            tell_channel(at);
         at->news = false;
     }
     pthread_mutex_unlock(&guest->lock);
@@ -383,7 +393,7 @@ carry_frames(void *argument)
     pthread_mutex_lock(&guest->lock);
     for (struct ssh_channel *at = guest->channels; at != NULL; at = at->next) {
         at->lost = true;
-        signal_fd(at->event_fd);
+        tell_channel(at);
     }
     pthread_mutex_unlock(&guest->lock);
     return NULL;
@@ -398,8 +408,7 @@ ssh_guest_wrong(struct ssh_guest *guest)
     return wrong;
 }
 
-/* ---- open, drop
- * ----------------------------------------------------------------------------------- */
+/* ---- open, drop -------------------------------------------------------------------------- */
 
 static int
 start_client(struct ssh_guest *guest, const struct ssh_settings *settings,
@@ -527,7 +536,12 @@ static int
 let_carrier_read(struct ssh_guest *guest)
 {
     struct epoll_event event = {.events = EPOLLIN};
-    return epoll_ctl(guest->listen_fd, EPOLL_CTL_ADD, guest->from, &event) < 0 ? -errno : 0;
+    if (guest->listens)
+        return 0;
+    if (epoll_ctl(guest->listen_fd, EPOLL_CTL_ADD, guest->from, &event) < 0)
+        return -errno;
+    guest->listens = true;
+    return 0;
 }
 
 static int
@@ -577,6 +591,7 @@ end_guest(struct ssh_guest *guest)
     billet_close_fd(&guest->from);
     billet_close_fd(&guest->listen_fd);
     billet_close_fd(&guest->wake_fd);
+    billet_close_fd(&guest->spare_event_fd);
     billet_guest_decoder_free(&guest->decoder);
     free(guest->spare_rings);
     drop_queue(guest);
@@ -595,7 +610,7 @@ ssh_guest_open(const struct billet_call *call, const struct ssh_settings *settin
     struct ssh_guest *guest = calloc(1, sizeof(*guest));
     if (guest == NULL)
         return billet_fail(error, BILLET_CLASS_CAPACITY, "out_of_memory", "out of memory");
-    guest->pidfd = guest->to = guest->from = guest->listen_fd = -1;
+    guest->pidfd = guest->to = guest->from = guest->listen_fd = guest->spare_event_fd = -1;
     guest->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&guest->writing, NULL);
     pthread_mutex_init(&guest->reading, NULL);
@@ -660,8 +675,7 @@ ssh_guest_keep(struct ssh_guest *guest)
     ssh_guest_send(guest, BILLET_GUEST_KEEP, 0, 0, NULL, 0);
 }
 
-/* ---- channels
- * --------------------------------------------------------------------------------------- */
+/* ---- channels ---------------------------------------------------------------------------- */
 
 /* The thread that waits for a command takes the guest's frames itself: without the carrier between
  * them the end of a command is a wake-up nearer. The carrier is not woken to learn of it. With lock
@@ -670,13 +684,17 @@ static void
 begin_reading(struct ssh_channel *channel)
 {
     struct ssh_guest *guest = channel->guest;
-    if (guest->reader == NULL &&
-        epoll_ctl(guest->listen_fd, EPOLL_CTL_DEL, guest->from, NULL) == 0) {
-        guest->reader = channel;
-        channel->from = guest->from;
-    }
+    if (guest->reader != NULL)
+        return;
+    if (guest->listens && epoll_ctl(guest->listen_fd, EPOLL_CTL_DEL, guest->from, NULL) < 0)
+        return;
+    guest->listens = false;
+    guest->reader = channel;
+    channel->from = guest->from;
 }
 
+/* Once no command runs, what the guest says (that it lives, or that it has ended) is read by the
+ * carrier when a ping is due, or by the next command. */
 static void
 end_reading(struct ssh_channel *channel)
 {
@@ -685,7 +703,8 @@ end_reading(struct ssh_channel *channel)
     if (guest->reader != channel)
         return;
     guest->reader = NULL;
-    if (let_carrier_read(guest) < 0)
+    bool alone = guest->channels == channel && channel->next == NULL;
+    if (!alone && let_carrier_read(guest) < 0)
         atomic_store(&guest->lost, true);
 }
 
@@ -719,45 +738,62 @@ static void
 free_channel(struct ssh_channel *channel)
 {
     struct ssh_guest *guest = channel->guest;
-    billet_close_fd(&channel->event_fd);
     pthread_mutex_lock(&guest->lock);
     if (guest->spare_rings == NULL) {
         guest->spare_rings = channel->rings;
         channel->rings = NULL;
     }
+    /* One that was told something is not for the next. */
+    if (guest->spare_event_fd < 0 && !channel->told) {
+        guest->spare_event_fd = channel->event_fd;
+        channel->event_fd = -1;
+    }
     pthread_mutex_unlock(&guest->lock);
+    billet_close_fd(&channel->event_fd);
     free(channel->rings);
+}
+
+/* False: neither the one before has left what it needs, nor can it be made. */
+static bool
+make_channel(struct ssh_channel *channel)
+{
+    struct ssh_guest *guest = channel->guest;
+    pthread_mutex_lock(&guest->lock);
+    channel->rings = guest->spare_rings;
+    channel->event_fd = guest->spare_event_fd;
+    guest->spare_rings = NULL;
+    guest->spare_event_fd = -1;
+    pthread_mutex_unlock(&guest->lock);
+    if (channel->rings == NULL)
+        channel->rings = malloc((size_t)2 * BILLET_GUEST_WINDOW);
+    if (channel->event_fd < 0)
+        channel->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    for (int i = 0; i < 2 && channel->rings != NULL; i++)
+        channel->arrivals[i].bytes = channel->rings + (size_t)i * BILLET_GUEST_WINDOW;
+    return channel->rings != NULL && channel->event_fd >= 0;
 }
 
 /* EXEC, and with it the end of an input that has ended already: one packet, not two. */
 static int
-send_exec(struct ssh_guest *guest, uint32_t number, const void *payload, size_t size, bool no_input)
+send_exec(struct ssh_guest *guest, uint32_t number, const void *payload, size_t size,
+          bool ends_input)
 {
     pthread_mutex_lock(&guest->writing);
     queue_frame(guest, BILLET_GUEST_EXEC, 0, number, payload, size);
-    if (no_input)
+    if (ends_input)
         queue_frame(guest, BILLET_GUEST_EOF, 0, number, NULL, 0);
     return end_writing(guest);
 }
 
 int
-ssh_channel_open(struct ssh_guest *guest, const void *payload, size_t size, bool no_input,
+ssh_channel_open(struct ssh_guest *guest, const void *payload, size_t size, bool ends_input,
                  struct ssh_channel *channel, struct billet_error *error)
 {
     *channel = (struct ssh_channel){.guest = guest, .from = -1, .credit = BILLET_GUEST_WINDOW};
-    channel->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    pthread_mutex_lock(&guest->lock);
-    channel->rings = guest->spare_rings;
-    guest->spare_rings = NULL;
-    pthread_mutex_unlock(&guest->lock);
-    if (channel->rings == NULL)
-        channel->rings = malloc((size_t)2 * BILLET_GUEST_WINDOW);
-    if (channel->event_fd < 0 || channel->rings == NULL) {
+    if (!make_channel(channel)) {
         free_channel(channel);
         return billet_fail(error, BILLET_CLASS_CAPACITY, "out_of_memory", "out of memory");
     }
-    for (int i = 0; i < 2; i++)
-        channel->arrivals[i].bytes = channel->rings + (size_t)i * BILLET_GUEST_WINDOW;
     pthread_mutex_lock(&guest->lock);
     channel->number = ++guest->last;
     channel->lost = atomic_load(&guest->lost);
@@ -765,7 +801,8 @@ ssh_channel_open(struct ssh_guest *guest, const void *payload, size_t size, bool
     guest->channels = channel;
     begin_reading(channel);
     pthread_mutex_unlock(&guest->lock);
-    if (channel->lost || send_exec(guest, channel->number, payload, size, no_input) < 0) {
+    ssh_channel_read(channel); /* that it has ended while nobody read */
+    if (channel->lost || send_exec(guest, channel->number, payload, size, ends_input) < 0) {
         ssh_channel_close(channel);
         const char *wrong = ssh_guest_wrong(guest);
         billet_fail(error, BILLET_CLASS_LOST, "connection_lost",

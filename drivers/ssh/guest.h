@@ -23,11 +23,12 @@ struct ssh_channel {
     struct ssh_guest *guest;
     uint32_t number;
     int event_fd;        /* readable when something has come that ssh_channel_read did not take */
-    int from;            /* call ssh_channel_read when it is readable; -1: the carrier reads */
+    int from;            /* call ssh_channel_read when it is readable; -1: another reads */
     uint32_t credit;     /* input that may be sent */
     bool input_unwanted; /* the command reads no more of it */
     bool started, over, lost;
     bool news; /* of the thread that reads: something came, and event_fd was not told yet */
+    bool told; /* event_fd was, once */
     int64_t pid;
     struct billet_guest_exit result; /* once over */
     uint8_t *rings;
@@ -56,8 +57,8 @@ void ssh_guest_keep(struct ssh_guest *guest);
 int ssh_guest_send(struct ssh_guest *guest, uint16_t type, uint16_t stream, uint32_t channel,
                    const void *payload, size_t size);
 
-/* A channel, and the EXEC that opens it; no_input: its input has ended. */
-int ssh_channel_open(struct ssh_guest *guest, const void *payload, size_t size, bool no_input,
+/* A channel, and the EXEC that opens it; ends_input: EOF of its input goes with it. */
+int ssh_channel_open(struct ssh_guest *guest, const void *payload, size_t size, bool ends_input,
                      struct ssh_channel *channel, struct billet_error *error);
 /* Ends it; what still runs on it is killed there. */
 void ssh_channel_close(struct ssh_channel *channel);

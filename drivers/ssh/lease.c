@@ -215,40 +215,48 @@ make_handle(const char *lease)
     return handle;
 }
 
+/* With the handle's lock held, and nothing running over the connection that was lost. */
+static int
+connect_anew(const struct billet_call *call, struct billet_lease_handle *handle,
+             struct billet_error *error)
+{
+    struct ssh_settings settings;
+    struct ssh_keeper *made = NULL;
+    int status = ssh_settings_read(call, &settings, error);
+    if (status == 0)
+        status = ssh_keeper_open(call, &settings, &made, error);
+    if (status == 0)
+        status = open_on_host(call, &settings, handle, made, "share", error);
+    if (status == 0 && handle->locked[0] != '\0') {
+        char directory[SSH_PATH_MAX];
+        snprintf(directory, sizeof(directory), "%s", handle->locked);
+        status = lock_on_host(handle, made, directory, call->deadline_ns, error);
+    }
+    if (status < 0) {
+        ssh_keeper_close(made);
+        return status;
+    }
+    ssh_host->log(ssh_host, BILLET_LOG_WARNING,
+                  "the connection to the host was lost, and made again");
+    ssh_guest_drop(handle->serving);
+    handle->serving = NULL;
+    ssh_keeper_close(handle->keeper);
+    handle->keeper = made;
+    return 0;
+}
+
 int
-ssh_lease_enter(const struct billet_call *call, const struct ssh_settings *settings,
-                struct billet_lease_handle *handle, struct ssh_keeper **keeper,
-                struct billet_error *error)
+ssh_lease_enter(const struct billet_call *call, struct billet_lease_handle *handle,
+                struct ssh_keeper **keeper, struct billet_error *error)
 {
     int status = 0;
     pthread_mutex_lock(&handle->lock);
-    if (!ssh_keeper_is_alive(handle->keeper)) {
-        if (atomic_load(&handle->busy) > 0) {
-            status = billet_fail(error, BILLET_CLASS_LOST, "connection_lost",
-                                 "the connection of lease %s was lost under a running command",
-                                 handle->lease);
-        } else {
-            struct ssh_keeper *made = NULL;
-            status = ssh_keeper_open(call, settings, &made, error);
-            if (status == 0)
-                status = open_on_host(call, settings, handle, made, "share", error);
-            if (status == 0 && handle->locked[0] != '\0') {
-                char directory[SSH_PATH_MAX];
-                snprintf(directory, sizeof(directory), "%s", handle->locked);
-                status = lock_on_host(handle, made, directory, call->deadline_ns, error);
-            }
-            if (status == 0) {
-                ssh_host->log(ssh_host, BILLET_LOG_WARNING,
-                              "the connection to the host was lost, and made again");
-                ssh_guest_drop(handle->serving);
-                handle->serving = NULL;
-                ssh_keeper_close(handle->keeper);
-                handle->keeper = made;
-            } else {
-                ssh_keeper_close(made);
-            }
-        }
-    }
+    if (!ssh_keeper_is_alive(handle->keeper))
+        status = atomic_load(&handle->busy) > 0
+                     ? billet_fail(error, BILLET_CLASS_LOST, "connection_lost",
+                                   "the connection of lease %s was lost under a running command",
+                                   handle->lease)
+                     : connect_anew(call, handle, error);
     if (status == 0) {
         atomic_fetch_add(&handle->busy, 1);
         *keeper = handle->keeper;
@@ -257,9 +265,19 @@ ssh_lease_enter(const struct billet_call *call, const struct ssh_settings *setti
     return status;
 }
 
+static int
+open_guest(const struct billet_call *call, struct billet_lease_handle *handle,
+           struct billet_error *error)
+{
+    struct ssh_settings settings;
+    int status = ssh_settings_read(call, &settings, error);
+    return status < 0 ? status
+                      : ssh_guest_open(call, &settings, handle->keeper, handle->guest,
+                                       &handle->serving, error);
+}
+
 struct ssh_guest *
-ssh_lease_guest(const struct billet_call *call, const struct ssh_settings *settings,
-                struct billet_lease_handle *handle)
+ssh_lease_guest(const struct billet_call *call, struct billet_lease_handle *handle)
 {
     struct ssh_guest *guest = NULL;
     struct billet_error why = BILLET_ERROR_INIT;
@@ -268,8 +286,7 @@ ssh_lease_guest(const struct billet_call *call, const struct ssh_settings *setti
         ssh_guest_drop(handle->serving);
         handle->serving = NULL;
     }
-    if (handle->serving == NULL && !handle->guest_refused &&
-        ssh_guest_open(call, settings, handle->keeper, handle->guest, &handle->serving, &why) < 0) {
+    if (handle->serving == NULL && !handle->guest_refused && open_guest(call, handle, &why) < 0) {
         char line[400];
         snprintf(line, sizeof(line), "going on without billet-guest: %.300s", why.message);
         ssh_host->log(ssh_host, BILLET_LOG_WARNING, line);
@@ -294,8 +311,7 @@ ssh_lease_leave(struct billet_lease_handle *handle)
     atomic_fetch_sub(&handle->busy, 1);
 }
 
-/* ---- acquire, resume ----------------------------------------------------------------------------
- */
+/* ---- acquire, resume --------------------------------------------------------------------- */
 
 /* Beside the guest. */
 static void
@@ -412,8 +428,7 @@ ssh_resume(const struct billet_call *call, const struct billet_resume *args,
     return 0;
 }
 
-/* ---- release, destroy
- * ------------------------------------------------------------------------------ */
+/* ---- release, destroy -------------------------------------------------------------------- */
 
 static int
 destroy_on_host(const struct billet_call *call, const struct ssh_settings *settings,
@@ -449,7 +464,7 @@ dispose(const struct billet_call *call, const struct ssh_settings *settings,
 {
     struct ssh_keeper *keeper;
     struct ssh_answer answer;
-    int status = ssh_lease_enter(call, settings, handle, &keeper, error);
+    int status = ssh_lease_enter(call, handle, &keeper, error);
     if (status < 0)
         return status;
     if (disposition == BILLET_DISPOSE_DESTROY)
@@ -507,8 +522,7 @@ ssh_destroy(const struct billet_call *call, const struct billet_destroy *args,
     return status;
 }
 
-/* ---- list
- * ---------------------------------------------------------------------------------------- */
+/* ---- list -------------------------------------------------------------------------------- */
 
 struct listing {
     const struct billet_call *call;
@@ -568,8 +582,7 @@ ssh_list(const struct billet_call *call, struct billet_error *error)
     return status > 0 ? refused(&answer, "", "", error) : status;
 }
 
-/* ---- realize
- * ---------------------------------------------------------------------------------------- */
+/* ---- realize ----------------------------------------------------------------------------- */
 
 int32_t
 ssh_realize(const struct billet_call *call, struct billet_lease_handle *handle,
@@ -596,7 +609,7 @@ ssh_realize(const struct billet_call *call, struct billet_lease_handle *handle,
     if (status < 0)
         return status;
     if (args->mode == BILLET_WORKSPACE_IN_PLACE && handle->locked[0] == '\0') {
-        status = ssh_lease_enter(call, &settings, handle, &keeper, error);
+        status = ssh_lease_enter(call, handle, &keeper, error);
         if (status < 0)
             return status;
         status =

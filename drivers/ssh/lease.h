@@ -23,13 +23,11 @@ int32_t ssh_realize(const struct billet_call *call, struct billet_lease_handle *
 
 /* The connection, made anew once when it was lost and nothing runs over it. Each success is paired
  * with ssh_lease_leave. */
-int ssh_lease_enter(const struct billet_call *call, const struct ssh_settings *settings,
-                    struct billet_lease_handle *handle, struct ssh_keeper **keeper,
-                    struct billet_error *error);
+int ssh_lease_enter(const struct billet_call *call, struct billet_lease_handle *handle,
+                    struct ssh_keeper **keeper, struct billet_error *error);
 /* The guest over that connection, started when it does not run; held for the caller. NULL: there is
  * none, or it cannot be started, and the lease goes on without. Between enter and leave. */
 struct ssh_guest *ssh_lease_guest(const struct billet_call *call,
-                                  const struct ssh_settings *settings,
                                   struct billet_lease_handle *handle);
 void ssh_lease_leave(struct billet_lease_handle *handle);
 

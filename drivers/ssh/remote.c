@@ -55,6 +55,7 @@ put_label(struct ssh_text *text, const char *name, const char *value, uint32_t *
     (*count)++;
 }
 
+/* With its streams open. */
 static int
 describe(const struct remote *remote, const char *directory, const char *id, struct ssh_text *text,
          struct billet_error *error)
@@ -71,6 +72,8 @@ describe(const struct remote *remote, const char *directory, const char *id, str
         .timeout_ns = args->timeout_ns > 0 ? args->timeout_ns : 0,
         .kill_after_ns = args->kill_after_ns > 0 ? args->kill_after_ns : 0,
     };
+    if (remote->in < 0 && exec.flags == 0)
+        exec.flags = BILLET_GUEST_NO_INPUT;
     snprintf(label, sizeof(label), "ssh-%s", id);
     ssh_text_bytes(text, fixed, sizeof(fixed));
     put_string(text, directory);
@@ -79,7 +82,7 @@ describe(const struct remote *remote, const char *directory, const char *id, str
         put_string(text, args->argv[exec.argc]);
     if (path != NULL)
         put_label(text, "PATH", path, &exec.envc);
-    if (exec.flags != 0)
+    if ((exec.flags & BILLET_GUEST_PTY) != 0)
         put_label(text, "TERM", ssh_wanted_term(args), &exec.envc);
     for (size_t i = 0; args->environment != NULL && args->environment[i] != NULL; i++) {
         const char *entry = args->environment[i];
@@ -222,8 +225,7 @@ pass_on(struct remote *remote, int which)
                        remote->channel.number, credit, sizeof(credit));
 }
 
-/* ---- the wait -----------------------------------------------------------------------------------
- */
+/* ---- the wait ---------------------------------------------------------------------------- */
 
 /* ends: the command has ended, and nothing of it is to be passed on. */
 static void
@@ -332,8 +334,7 @@ wait_for_end(struct remote *remote)
     }
 }
 
-/* ---- the end
- * -------------------------------------------------------------------------------------- */
+/* ---- the end ----------------------------------------------------------------------------- */
 
 /* The guest is gone or does not answer. The keeper, if it is still there, ends what ran. */
 static int
@@ -403,11 +404,12 @@ ssh_exec_remotely(const struct billet_call *call, struct billet_lease_handle *ha
     struct remote remote = {.call = call, .args = args, .guest = guest};
     struct ssh_text text = {0};
     *retry = false;
+    open_streams(&remote);
     int status = describe(&remote, directory, id, &text, error);
     if (status == 0) {
-        open_streams(&remote);
+        bool ends_input = remote.in < 0 && (args->flags & BILLET_EXEC_PTY) != 0;
         status =
-            ssh_channel_open(guest, text.bytes, text.length, remote.in < 0, &remote.channel, error);
+            ssh_channel_open(guest, text.bytes, text.length, ends_input, &remote.channel, error);
         *retry = status == -BILLET_CLASS_LOST;
     }
     ssh_text_free(&text);

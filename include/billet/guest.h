@@ -55,7 +55,9 @@ extern "C" {
 
 #define BILLET_GUEST_STREAMS 3 /* 0 to the command, 1 and 2 from it; with a terminal 0 and 1 */
 
+/* Flags of a command. */
 #define BILLET_GUEST_PTY 0x1u
+#define BILLET_GUEST_NO_INPUT 0x2u /* stream 0 has ended before it begins; not with a terminal */
 
 struct billet_guest_frame {
     uint32_t size;
@@ -69,7 +71,7 @@ struct billet_guest_frame {
  * BILLET_EXEC_ID that finds the command's processes, argc arguments, envc NAME=VALUE that are added
  * to the guest's own environment. */
 struct billet_guest_exec {
-    uint32_t flags; /* BILLET_GUEST_PTY */
+    uint32_t flags; /* BILLET_GUEST_PTY or BILLET_GUEST_NO_INPUT */
     uint16_t rows;
     uint16_t columns;
     int64_t timeout_ns; /* from the start; 0: none */
@@ -235,7 +237,7 @@ billet_guest_exec_read(const struct billet_guest_frame *frame, struct billet_gue
     exec->argc = (uint32_t)billet_guest_get(at + 24, 4);
     exec->envc = (uint32_t)billet_guest_get(at + 28, 4);
     exec->strings = (const char *)(at + BILLET_GUEST_EXEC_FIXED);
-    if ((exec->flags & ~BILLET_GUEST_PTY) != 0 || exec->timeout_ns < 0 || exec->kill_after_ns < 0 ||
+    if (exec->flags > BILLET_GUEST_NO_INPUT || exec->timeout_ns < 0 || exec->kill_after_ns < 0 ||
         exec->argc == 0 || exec->argc > frame->size || exec->envc > frame->size)
         return -1;
     uint32_t left = 2 + exec->argc + exec->envc;

@@ -5,6 +5,7 @@
 #include <billet/driver.h>
 #include <billet/guest.h>
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -350,6 +351,23 @@ exec_with_unknown_flags(struct guest *guest)
 }
 
 static void
+exec_with_a_terminal_and_no_input(struct guest *guest)
+{
+    put_exec(
+        guest, 1,
+        (struct billet_guest_exec){.flags = BILLET_GUEST_PTY | BILLET_GUEST_NO_INPUT, .argc = 1},
+        "/", "", "true", NULL);
+}
+
+static void
+the_end_of_no_input(struct guest *guest)
+{
+    put_exec(guest, 1, (struct billet_guest_exec){.flags = BILLET_GUEST_NO_INPUT, .argc = 2}, "/",
+             "", "sleep", seconds, NULL);
+    put_frame(guest, BILLET_GUEST_EOF, 0, 1, NULL, 0);
+}
+
+static void
 exec_with_less_than_no_time(struct guest *guest)
 {
     put_exec(guest, 1, (struct billet_guest_exec){.argc = 1, .timeout_ns = -1}, "/", "", "true",
@@ -468,12 +486,14 @@ static const struct {
     {exec_without_a_last_nul, "a command is not described as it should be"},
     {exec_with_a_variable_without_name, "a command is not described as it should be"},
     {exec_with_unknown_flags, "a command is not described as it should be"},
+    {exec_with_a_terminal_and_no_input, "a command is not described as it should be"},
     {exec_with_less_than_no_time, "a command is not described as it should be"},
     {a_channel_twice, "a channel is opened twice, or one too many"},
     {a_channel_too_many, "a channel is opened twice, or one too many"},
     {more_than_the_credit, "a frame of a command is not what it should be"},
     {data_for_the_output, "a frame of a command is not what it should be"},
     {the_end_twice, "a frame of a command is not what it should be"},
+    {the_end_of_no_input, "a frame of a command is not what it should be"},
     {data_after_the_end, "a frame of a command is not what it should be"},
     {credit_for_the_input, "a frame of a command is not what it should be"},
     {credit_that_was_not_used, "a frame of a command is not what it should be"},
@@ -545,7 +565,221 @@ START_TEST(the_end_of_the_input_is_the_end_of_everything)
 }
 END_TEST
 
-/* Before any word that it began; what fails is the last step of its start. */
+/* ---- the process that is made ahead ---------------------------------------------------------- */
+
+/* Not beside a sanitizer, nor in an emulator without that kind of process. */
+static bool
+makes_ahead(void)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    return false;
+#else
+    return getenv("T_GUEST") == NULL;
+#endif
+}
+
+/* The only child of a guest without commands; 0: it has none. */
+static pid_t
+child_of(pid_t parent)
+{
+    char path[64];
+    int child = 0;
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)parent, (int)parent);
+    FILE *list = fopen(path, "re");
+    ck_assert_ptr_nonnull(list);
+    if (fscanf(list, "%d", &child) != 1)
+        child = 0;
+    fclose(list);
+    return child;
+}
+
+static void
+short_while(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+}
+
+/* It waits: it has slept, and its descriptors are its own. */
+static bool
+waits(pid_t pid)
+{
+    char path[64], line[128] = "", state = 0;
+    snprintf(path, sizeof(path), "/proc/%d/fd/0", (int)pid);
+    ssize_t length = readlink(path, line, sizeof(line) - 1);
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    FILE *stat = fopen(path, "re");
+    bool told = stat != NULL && fscanf(stat, "%*d (%*[^)]) %c", &state) == 1;
+    if (stat != NULL)
+        fclose(stat);
+    return told && state == 'S' && length > 0 && strcmp(line, "/dev/null") == 0;
+}
+
+static pid_t
+await_child(const struct guest *guest)
+{
+    for (int i = 0; i < WAIT_MS / 5; i++, short_while()) {
+        pid_t child = child_of(guest->pid);
+        if (child != 0 && waits(child))
+            return child;
+    }
+    ck_abort_msg("no process is made ahead");
+    return 0;
+}
+
+/* What the command on channel 1 says, up to its end; its process id. */
+static pid_t
+read_command(struct guest *guest, char *said, size_t size, struct billet_guest_exit *end)
+{
+    struct billet_guest_frame frame;
+    pid_t pid = 0;
+    size_t length = 0;
+    while (next_frame(guest, &frame) && frame.type != BILLET_GUEST_EXIT) {
+        if (frame.type == BILLET_GUEST_STARTED)
+            pid = (pid_t)billet_guest_get(frame.payload, 8);
+        if (frame.type != BILLET_GUEST_DATA || frame.size >= size - length)
+            continue;
+        memcpy(said + length, frame.payload, frame.size);
+        length += frame.size;
+    }
+    said[length] = '\0';
+    ck_assert_int_eq(frame.type, BILLET_GUEST_EXIT);
+    ck_assert_int_eq(billet_guest_exit_read(&frame, end), 0);
+    return pid;
+}
+
+START_TEST(a_process_is_made_ahead_and_becomes_the_next_command)
+{
+    static const char script[] =
+        "echo $$ $1; pwd; cat; readlink /proc/self/fd/0 | cut -c 1-5; ls /proc/self/fd | wc -l; "
+        "kill -0 $PPID; ps -o sid= -p $$ | tr -d ' '; exit 3";
+    struct guest guest;
+    struct billet_guest_exit end;
+    char said[512], expected[512];
+    if (!makes_ahead())
+        return;
+    begin(&guest);
+    greet(&guest);
+    pid_t before = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        bool no_input = i % 2 == 1;
+        pid_t child = await_child(&guest);
+        ck_assert_int_ne(child, before);
+        struct billet_guest_exec exec = {.flags = no_input ? BILLET_GUEST_NO_INPUT : 0, .argc = 5};
+        put_exec(&guest, i + 1, exec, "/proc", "", "sh", "-c", script, "sh", seconds, NULL);
+        if (!no_input) {
+            put_frame(&guest, BILLET_GUEST_DATA, 0, i + 1, "input\n", 6);
+            put_frame(&guest, BILLET_GUEST_EOF, 0, i + 1, NULL, 0);
+        }
+        ck_assert_int_eq(read_command(&guest, said, sizeof(said), &end), child);
+        /* Descriptors: 0, 1, 2 and that of ls. */
+        snprintf(expected, sizeof(expected), "%d %s\n/proc\n%s\n4\n%d\n", (int)child, seconds,
+                 no_input ? "/dev/" : "input\npipe:", (int)child);
+        ck_assert_str_eq(said, expected);
+        ck_assert(end.outcome == BILLET_OUTCOME_EXITED && end.value == 3);
+        before = child;
+    }
+    close(guest.to);
+    ck_assert_int_eq(await_end(&guest, said), 0);
+}
+END_TEST
+
+/* Then the next command has a process of its own. It dies with the guest, too, however that ends.
+ */
+START_TEST(a_process_that_was_made_ahead_may_die_or_be_stopped)
+{
+    static const int signals[] = {SIGKILL, SIGTERM, SIGSTOP};
+    struct guest guest;
+    struct billet_guest_exit end;
+    char said[512];
+    if (!makes_ahead())
+        return;
+    begin(&guest);
+    greet(&guest);
+    for (unsigned i = 0; i < 3; i++) {
+        pid_t child = await_child(&guest);
+        kill(child, signals[i]);
+        while (i == 0 && child_of(guest.pid) != 0)
+            short_while();
+        put_exec(&guest, i + 1, (struct billet_guest_exec){.argc = 2}, "/", "", "echo", "well",
+                 NULL);
+        ck_assert_int_ne(read_command(&guest, said, sizeof(said), &end), child);
+        ck_assert_str_eq(said, "well\n");
+        ck_assert(end.outcome == BILLET_OUTCOME_EXITED && end.value == 0);
+    }
+    pid_t child = await_child(&guest);
+    kill(guest.pid, SIGKILL);
+    for (int i = 0; i < WAIT_MS / 5 && kill(child, 0) == 0 && waits(child); i++)
+        short_while();
+    ck_assert(kill(child, 0) != 0 || !waits(child));
+    ck_assert_int_eq(waitpid(guest.pid, NULL, 0), guest.pid);
+    billet_guest_decoder_free(&guest.decoder);
+}
+END_TEST
+
+/* It is no orphan of a command on a terminal, which does not take it. */
+START_TEST(the_end_of_another_command_leaves_the_process_that_was_made_ahead)
+{
+    struct guest guest;
+    struct billet_guest_frame frame;
+    struct billet_guest_exit end;
+    char said[512];
+    if (!makes_ahead())
+        return;
+    begin(&guest);
+    greet(&guest);
+    pid_t child = await_child(&guest);
+    put_exec(&guest, 1, (struct billet_guest_exec){.flags = BILLET_GUEST_PTY, .argc = 2}, "/", "",
+             "sleep", seconds, NULL);
+    ck_assert(await_frame(&guest, BILLET_GUEST_STARTED, &frame));
+    put_frame(&guest, BILLET_GUEST_CANCEL, 0, 1, NULL, 0);
+    ck_assert(await_frame(&guest, BILLET_GUEST_EXIT, &frame));
+    put_exec(&guest, 2, (struct billet_guest_exec){.argc = 2}, "/", "", "echo", "well", NULL);
+    ck_assert_int_eq(read_command(&guest, said, sizeof(said), &end), child);
+    ck_assert_str_eq(said, "well\n");
+    close(guest.to);
+    ck_assert_int_eq(await_end(&guest, said), 0);
+}
+END_TEST
+
+static int
+count_descriptors(pid_t pid)
+{
+    char path[64];
+    int count = 0;
+    snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+    DIR *list = opendir(path);
+    ck_assert_ptr_nonnull(list);
+    while (readdir(list) != NULL)
+        count++;
+    closedir(list);
+    return count;
+}
+
+/* What it left in the background meets a closed pipe. */
+START_TEST(what_a_command_had_is_closed_while_another_says_nothing)
+{
+    struct guest guest;
+    struct billet_guest_frame frame;
+    char said[256];
+    begin(&guest);
+    greet(&guest);
+    put_sleep(&guest, 1);
+    ck_assert(await_frame(&guest, BILLET_GUEST_STARTED, &frame));
+    int before = count_descriptors(guest.pid), after = 0;
+    put_exec(&guest, 2, (struct billet_guest_exec){.argc = 4}, "/", "", "sh", "-c", "sleep $0 &",
+             seconds, NULL);
+    ck_assert(await_frame(&guest, BILLET_GUEST_EXIT, &frame));
+    for (int i = 0; i < 400 && (after = count_descriptors(guest.pid)) > before; i++)
+        short_while();
+    ck_assert_int_eq(after, before);
+    close(guest.to);
+    ck_assert_int_eq(await_end(&guest, said), 0);
+    ck_assert(!sleeps());
+}
+END_TEST
+
+/* Before any word that it began; what fails is the last step of its start. _i: by a process that
+ * was made ahead. */
 START_TEST(a_command_that_cannot_be_executed_is_told_as_such)
 {
     static const struct {
@@ -562,6 +796,8 @@ START_TEST(a_command_that_cannot_be_executed_is_told_as_such)
     begin(&guest);
     greet(&guest);
     for (unsigned i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (_i == 1 && makes_ahead())
+            await_child(&guest);
         put_exec(&guest, i + 1, (struct billet_guest_exec){.argc = 1}, commands[i].directory, "",
                  commands[i].command, NULL);
         do {
@@ -684,7 +920,11 @@ main(void)
                         (int)(sizeof(lies) / sizeof(lies[0])));
     tcase_add_test(all, nothing_comes_before_a_hello_of_this_version);
     tcase_add_test(all, the_end_of_the_input_is_the_end_of_everything);
-    tcase_add_test(all, a_command_that_cannot_be_executed_is_told_as_such);
+    tcase_add_test(all, a_process_is_made_ahead_and_becomes_the_next_command);
+    tcase_add_test(all, a_process_that_was_made_ahead_may_die_or_be_stopped);
+    tcase_add_test(all, the_end_of_another_command_leaves_the_process_that_was_made_ahead);
+    tcase_add_test(all, what_a_command_had_is_closed_while_another_says_nothing);
+    tcase_add_loop_test(all, a_command_that_cannot_be_executed_is_told_as_such, 0, 2);
     tcase_add_test(all, a_silent_client_is_left);
     tcase_add_test(all, what_is_said_to_a_command_that_has_ended_is_let_go);
     tcase_add_test(all, a_client_that_reads_nothing_does_not_fill_the_memory);
