@@ -209,10 +209,9 @@ start_on_pipes(struct guest_execution *execution, struct guest_child *child,
     struct guest_streams streams = GUEST_STREAMS_NONE;
     pid_t pid = guest_child_start_made(child, execution->input_ended, &streams, failure);
     if (pid == 0) {
-        pid = guest_streams_make(&streams, execution->input_ended) ? 0 : -1;
+        bool made = guest_streams_make(&streams, execution->input_ended);
         memcpy(child->fds, streams.child, sizeof(child->fds));
-        if (pid == 0)
-            pid = guest_child_start(child, failure);
+        pid = made ? guest_child_start(child, failure) : -1;
         guest_streams_hand_over_input(&streams);
     }
     take_streams(execution, &streams);

@@ -27,7 +27,7 @@ int64_t billet_session_duration(const struct billet_context *context, const char
 /* identity and call from the lease's row: before each call of the driver, for every step of the
  * lease replaces the row and its strings. */
 void billet_session_fill_identity(struct billet_session *session);
-/* variables: the environment's own, then the request's, then billet's; the last of a name wins. */
+/* variables: the environment's own, then the request's; the last of a name wins. */
 int billet_session_fill_variables(struct billet_session *session, struct billet_error *error);
 /* exec.started: with the lease's next step, or at once for a second user. */
 int billet_session_add_start(struct billet_session *session, struct billet_error *error);
